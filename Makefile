@@ -1,0 +1,48 @@
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+MODELS ?= models
+
+.PHONY: help setup run test lint fmt examples lock bench screens clean
+
+help: ## list the targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+$(VENV)/.ready: requirements.lock pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Pyrometer needs Python 3.11 or newer")'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	touch $@
+
+setup: $(VENV)/.ready ## create the environment from the lock
+
+examples: setup ## train the bundled models where they are missing
+	$(BIN)/python -m examples --models $(MODELS)
+
+run: examples ## serve the models and the console
+	exec $(BIN)/pyrometer serve --models $(MODELS)
+
+test: setup ## run all tests
+	$(BIN)/python -m pytest
+
+lint: setup ## ruff, mypy --strict, import-linter
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+fmt: setup ## format the code
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: examples ## requests/s and latency against naive Flask + scikit-learn
+	$(BIN)/python -m bench
+
+lock: ## resolve requirements.lock anew (needs uv)
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
+		--group dev --group bench pyproject.toml -o requirements.lock
+
+clean: ## remove the environment, built models and state
+	rm -rf $(VENV) $(MODELS) .pyrometer build *.egg-info

@@ -1,0 +1,116 @@
+"""What the engine measured, as JSON, and the two actions. Never counted as service traffic."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from app.exchange import Exchange, Response, json_response, parse_json
+from engine.errors import InvalidInput
+from engine.inventory import caches, inventory
+
+
+def live(exchange: Exchange) -> Response:
+    """GET /performance/live?since=SEQ: the bytes a viewer lacks."""
+    text = exchange.query("since") or "0"
+    if not text.isdigit() or len(text) > 15:
+        raise InvalidInput(f"since is {text[:40]!r}; it must be a sequence number")
+    headers = [("content-type", "application/json"), ("cache-control", "no-store")]
+    return Response(200, exchange.engine.ticker.live(int(text)), headers)
+
+
+def metrics(exchange: Exchange) -> Response:
+    """Figures of the last minute, per model and in all, and the newest request records."""
+    latest = exchange.engine.ticker.latest
+    return json_response(
+        {
+            "window_s": 60,
+            "figures": {tile["id"]: tile["value"] for tile in latest["tiles"]},
+            "health": latest["health"],
+            "requests_total": exchange.engine.recorder.total,
+            "models": inventory(exchange.engine)["models"],
+            "recent": [record.as_dict() for record in list(exchange.engine.recorder.recent)[-50:]],
+        }
+    )
+
+
+def real_time(exchange: Exchange) -> Response:
+    """The newest snapshot without its points."""
+    return json_response(exchange.engine.ticker.latest)
+
+
+def flame_graph(exchange: Exchange) -> Response:
+    """The last minute's time by model and phase, as an icicle's parallel lists."""
+    return json_response(exchange.engine.ticker.latest["phases"])
+
+
+def system(exchange: Exchange) -> Response:
+    return json_response(exchange.engine.ticker.system.details())
+
+
+def cache(exchange: Exchange) -> Response:
+    return json_response({"tiers": caches(exchange.engine)})
+
+
+def models(exchange: Exchange) -> Response:
+    """Every model with its state and, where it has one, its whole plan."""
+    engine = exchange.engine
+    held = inventory(engine)
+    plans = {
+        slot.entry.key: slot.model.plan.as_dict()
+        for slot in engine.registry.slots()
+        if slot.model is not None and slot.model.plan is not None
+    }
+    for model in held["models"]:
+        model["tournament"] = plans.get((model["name"], model["version"]))
+    return json_response({"models": held["models"], "problems": held["problems"]})
+
+
+def warm_up(exchange: Exchange) -> Response:
+    """POST {"models": [...]} or {}: load what is absent and run real rows."""
+    body = _object(exchange, {"models"})
+    names = body.get("models")
+    if names is not None and (
+        not isinstance(names, list) or not all(isinstance(name, str) for name in names)
+    ):
+        raise InvalidInput("models must be a list of names")
+    results = exchange.engine.warm_up(names)
+    text = results[0]["text"] if len(results) == 1 else _summary(results)
+    return json_response({"results": results, "text": text})
+
+
+def _summary(results: list[dict[str, Any]]) -> str:
+    failed = [result["model"] for result in results if "error" in result]
+    warm = sum(result["already_warm"] for result in results)
+    newly = len(results) - len(failed) - warm
+    parts = [f"{newly} models newly warm"] if newly else []
+    if warm:
+        parts.append(f"{warm} were already warm")
+    if failed:
+        parts.append(f"failed: {', '.join(failed[:5])}")
+    return "; ".join(parts) or "no models to warm"
+
+
+def clear_cache(exchange: Exchange) -> Response:
+    """POST {"tier": ..., "model": ...}, both optional: flush a tier or all."""
+    body = _object(exchange, {"tier", "model"})
+    for key in ("tier", "model"):
+        if body.get(key) is not None and not isinstance(body[key], str):
+            raise InvalidInput(f"{key} must be a string")
+    return json_response(exchange.engine.clear_cache(body.get("tier"), body.get("model")))
+
+
+def _object(exchange: Exchange, known: set[str]) -> dict[str, Any]:
+    content = exchange.body()
+    if not content:
+        return {}
+    body = parse_json(content)
+    if not isinstance(body, dict):
+        raise InvalidInput("body must be an object")
+    if unknown := sorted(body.keys() - known):
+        raise InvalidInput(f"unknown field {unknown[0][:80]!r}; known: {', '.join(sorted(known))}")
+    return body
+
+
+def dashboard(exchange: Exchange) -> Response:
+    """GET /performance/dashboard leads to the console's first page."""
+    return Response(302, b"", [("location", "/")])

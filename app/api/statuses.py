@@ -1,0 +1,38 @@
+"""The one table from errors to HTTP statuses."""
+
+from __future__ import annotations
+
+from app.exchange import BodyTooLarge, Header, Response, error_response
+from engine.errors import (
+    ArtefactError,
+    InvalidField,
+    InvalidInput,
+    ModelFailed,
+    ModelLoading,
+    Overloaded,
+    UnknownModel,
+)
+
+STATUSES: tuple[tuple[type[Exception], int], ...] = (
+    (BodyTooLarge, 413),
+    (InvalidField, 422),
+    (InvalidInput, 400),
+    (UnknownModel, 404),
+    (Overloaded, 429),
+    (ModelLoading, 503),
+    (ModelFailed, 503),
+    (ArtefactError, 503),
+)
+
+
+def response_to(error: Exception) -> Response | None:
+    """The answer to an error of ours; None for any other exception."""
+    for kind, status in STATUSES:
+        if isinstance(error, kind):
+            headers: list[Header] = []
+            if isinstance(error, Overloaded):
+                headers.append(("retry-after", str(max(1, round(error.retry_after_s)))))
+            elif isinstance(error, ModelLoading):
+                headers.append(("retry-after", "1"))
+            return error_response(status, str(error), *headers)
+    return None

@@ -1,0 +1,84 @@
+"""The table of API routes: one handler each, whichever door a request comes by."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from app.api import analyze, performance, v2
+from app.exchange import Handler
+
+API_PREFIXES = ("/v2", "/performance", "/analyze")
+
+ROUTES: tuple[tuple[str, str, Handler], ...] = (
+    ("GET", "/v2", v2.server_metadata),
+    ("GET", "/v2/health/live", v2.live),
+    ("GET", "/v2/health/ready", v2.ready),
+    ("GET", "/v2/models/{model}", v2.model_metadata),
+    ("GET", "/v2/models/{model}/ready", v2.model_ready),
+    ("POST", "/v2/models/{model}/infer", v2.infer),
+    ("GET", "/v2/models/{model}/versions/{version}", v2.model_metadata),
+    ("GET", "/v2/models/{model}/versions/{version}/ready", v2.model_ready),
+    ("POST", "/v2/models/{model}/versions/{version}/infer", v2.infer),
+    ("POST", "/analyze/fraud", analyze.fraud),
+    ("POST", "/analyze/risk", analyze.risk),
+    ("POST", "/analyze/contract", analyze.contract),
+    ("GET", "/performance/dashboard", performance.dashboard),
+    ("GET", "/performance/live", performance.live),
+    ("GET", "/performance/metrics", performance.metrics),
+    ("GET", "/performance/metrics/real-time", performance.real_time),
+    ("GET", "/performance/flame-graph", performance.flame_graph),
+    ("GET", "/performance/system", performance.system),
+    ("GET", "/performance/cache", performance.cache),
+    ("GET", "/performance/models", performance.models),
+    ("POST", "/performance/warmup", performance.warm_up),
+    ("POST", "/performance/cache/clear", performance.clear_cache),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """A path that exists, and its handlers by method."""
+
+    handlers: Mapping[str, Handler]
+    path_args: dict[str, str]
+
+
+class Router:
+    """Finds a path's handlers: by its whole text, else by its parts."""
+
+    def __init__(self, routes: tuple[tuple[str, str, Handler], ...] = ROUTES) -> None:
+        self._exact: dict[str, dict[str, Handler]] = {}
+        self._by_parts: dict[int, list[tuple[list[str], dict[str, Handler]]]] = {}
+        grouped: dict[str, dict[str, Handler]] = {}
+        for method, path, handler in routes:
+            grouped.setdefault(path, {})[method] = handler
+        for path, handlers in grouped.items():
+            if "{" in path:
+                parts = path.split("/")
+                self._by_parts.setdefault(len(parts), []).append((parts, handlers))
+            else:
+                self._exact[path] = handlers
+
+    def match(self, path: str) -> Match | None:
+        """The handlers of a path; None when no route has it."""
+        handlers = self._exact.get(path)
+        if handlers is not None:
+            return Match(handlers, {})
+        given = path.split("/")
+        for parts, candidates in self._by_parts.get(len(given), ()):
+            args: dict[str, str] = {}
+            for part, value in zip(parts, given, strict=True):
+                if part.startswith("{"):
+                    args[part[1:-1]] = value
+                elif part != value:
+                    break
+            else:
+                if all(args.values()):
+                    return Match(candidates, args)
+        return None
+
+
+def is_api_path(path: str) -> bool:
+    """True under a prefix where an unknown path is a JSON 404, never a page."""
+    return any(path == prefix or path.startswith(f"{prefix}/") for prefix in API_PREFIXES)

@@ -1,0 +1,164 @@
+/* Models, caches, events: rows are kept and changed in place, so focus and hover survive. */
+(function () {
+  "use strict";
+  const pyrometer = (window.pyrometer = window.pyrometer || {});
+  const { byId, element, setText, setStatus } = pyrometer.dom;
+  const { number, count, percent, bytes, clock, day, plural, known } = pyrometer.format;
+  const STATE_STATUS = { warm: "ok", loading: "warning", failed: "critical", cold: "unknown" };
+
+  /* Keep one row per key, in the items' order; make(item) builds, fill(row, item) writes. */
+  function rows(body, items, keyOf, make, fill) {
+    const have = new Map([...body.children].map((row) => [row.dataset.key, row]));
+    let previous = null;
+    for (const item of items) {
+      const key = keyOf(item);
+      const row = have.get(key) || make(item);
+      have.delete(key);
+      row.dataset.key = key;
+      const next = previous ? previous.nextSibling : body.firstChild;
+      if (row !== next) body.insertBefore(row, next);
+      fill(row, item);
+      previous = row;
+    }
+    for (const row of have.values()) row.remove();
+  }
+
+  const cell = (name, content, label, end) => {
+    const node = element("td", `col-${name}${end ? " text-end" : ""}`, content);
+    if (label) node.dataset.label = label;
+    return node;
+  };
+  const twoLines = () => [element("div", "cell-1"), element("div", "cell-2")];
+  const titled = (node, text) => {
+    setText(node, text);
+    if (node.title !== (text || "")) node.title = text || "";
+  };
+
+  function button(verb, label, press) {
+    const node = element("button", "action btn btn-sm btn-link", verb);
+    node.type = "button";
+    node.setAttribute("aria-label", label);
+    node.addEventListener("click", () => press(node));
+    return node;
+  }
+
+  function modelRow(model) {
+    const row = element("tr");
+    row.dataset.model = model.name;
+    const warm = button("Warm up", `Warm up ${model.name}`, () => pyrometer.actions.warmModel(row, model.name));
+    warm.dataset.action = "warmup";
+    warm.title = "Loads it and runs 1, 8 and 32 rows through it, so that its first request is fast";
+    const mark = element("span", "mark");
+    row.append(
+      cell("model", twoLines()),
+      cell("state", element("span", "state", [mark, element("span", "state-word")])),
+      cell("plan", twoLines()),
+      cell("requests", "", "requests", true),
+      cell("p50", "", "p50 ms", true),
+      cell("hits", "", "hits %", true),
+      cell("quality"),
+      cell("action", warm, "", true),
+    );
+    return row;
+  }
+
+  /* The plan's second line: what runs or just ran, else what is wrong, else the reason. */
+  function remark(row, model) {
+    if (row.dataset.progress) return row.dataset.progress;
+    return model.error || model.reason || "";
+  }
+
+  function fillModel(row, model) {
+    const [name, version] = row.querySelectorAll(".col-model > div");
+    titled(name, model.name);
+    setText(version, `version ${model.version}${model.preload ? ", loaded at start" : ""}`);
+    setStatus(row.querySelector(".mark"), STATE_STATUS[model.state]);
+    setText(row.querySelector(".state-word"), model.state);
+    row.dataset.state = model.state;
+    const [plan, second] = row.querySelectorAll(".col-plan > div");
+    titled(plan, model.plan || model.backend || "not planned yet");
+    titled(second, remark(row, model));
+    second.classList.toggle("problem", Boolean(model.error) && !row.dataset.progress);
+    setText(row.querySelector(".col-requests"), count(model.requests));
+    setText(row.querySelector(".col-p50"), number(model.p50_ms));
+    setText(row.querySelector(".col-hits"), percent(model.hit_percent));
+    titled(row.querySelector(".col-quality"), model.quality || "–");
+  }
+
+  function drawModels(state) {
+    const models = state.answer.models || [];
+    rows(byId("models-body"), models, (model) => `${model.name}\n${model.version}`, modelRow, fillModel);
+    const warm = models.filter((model) => model.state === "warm").length;
+    setText(byId("readout-models"), models.length ? `${warm} of ${models.length} warm` : "");
+    setText(byId("empty-models"), "No models. Each folder of the model repository that holds a model appears here.");
+    byId("empty-models").hidden = models.length > 0;
+    pyrometer.actions.allowWarmAll(models.length > 0);
+  }
+
+  function cacheRow(cache) {
+    const row = element("tr");
+    row.dataset.tier = cache.tier;
+    const flush = button("Flush", `Flush ${cache.label}`, () => pyrometer.actions.flushTier(row, row.cache));
+    flush.dataset.action = "flush";
+    const fill = element("div", "meter-fill");
+    row.append(
+      cell("tier", twoLines()),
+      cell("bytes", [element("div", "bytes-words"), element("div", "meter", fill)]),
+      cell("hits", "", "hits", true),
+      cell("misses", "", "misses", true),
+      cell("evictions", "", "evicted", true),
+      cell("rate", "", "hits %", true),
+      cell("action", flush, "", true),
+    );
+    return row;
+  }
+
+  function fillCache(row, cache) {
+    row.cache = cache;
+    const [label, items] = row.querySelectorAll(".col-tier > div");
+    titled(label, cache.label);
+    setText(items, plural(cache.items, "item"));
+    const bounded = cache.budget_bytes > 0;
+    const used = bytes(cache.bytes);
+    setText(row.querySelector(".bytes-words"), bounded ? `${used} of ${bytes(cache.budget_bytes)}` : used);
+    const share = bounded && known(cache.bytes) ? Math.min(100, (100 * cache.bytes) / cache.budget_bytes) : 0;
+    row.querySelector(".meter-fill").style.width = `${share.toFixed(1)}%`;
+    setText(row.querySelector(".col-hits"), count(cache.hits));
+    setText(row.querySelector(".col-misses"), count(cache.misses));
+    setText(row.querySelector(".col-evictions"), count(cache.evictions));
+    setText(row.querySelector(".col-rate"), percent(cache.hit_percent));
+    row.querySelector("[data-action]").disabled = !cache.items;
+  }
+
+  function drawCaches(state) {
+    const caches = state.answer.caches || [];
+    rows(byId("caches-body"), caches, (cache) => cache.tier, cacheRow, fillCache);
+    setText(byId("empty-caches"), "No caches: every request runs its model");
+    byId("empty-caches").hidden = caches.length > 0;
+    pyrometer.actions.allowFlushAll(caches);
+  }
+
+  function eventRow() {
+    return element("li", "", [
+      element("time", "num"), element("span", "event-kind"), element("span", "event-text"),
+    ]);
+  }
+
+  function fillEvent(row, event) {
+    const time = row.querySelector("time");
+    setText(time, clock(event.t));
+    time.title = `${day(event.t)} ${clock(event.t)}`;
+    row.dataset.kind = event.kind;
+    setText(row.querySelector(".event-kind"), event.kind);
+    titled(row.querySelector(".event-text"), event.text);
+  }
+
+  function drawEvents(state) {
+    const events = [...(state.answer.events || [])].sort((a, b) => b.t - a.t);
+    rows(byId("events-list"), events, (event) => `${event.t} ${event.kind} ${event.text}`, eventRow, fillEvent);
+    setText(byId("empty-events"), "Loads, warm-ups, flushes and failures will be listed here");
+    byId("empty-events").hidden = events.length > 0;
+  }
+
+  (pyrometer.drawers = pyrometer.drawers || []).push(drawModels, drawCaches, drawEvents);
+})();

@@ -1,0 +1,1 @@
+"""The inference engine and everything it measures. It knows no web."""

@@ -1,0 +1,138 @@
+"""Settings: frozen, with the unit in each name and the default beside it.
+
+One table, the fields of `Settings`, feeds the environment (`PYROMETER_<NAME>`), the
+command line (`--<name>`), `--help` and docs/settings.md. Sources, strongest first:
+flag, PYROMETER_* variable, HOST/PORT, default. An unknown PYROMETER_* variable stops the
+start and names its nearest neighbour.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import Field, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from engine.errors import ConfigurationError
+
+MIB = 1024 * 1024
+PREFIX = "PYROMETER_"
+
+
+def _setting(
+    default: Any,
+    help_text: str,
+    *,
+    unit: str = "",
+    low: float | None = None,
+    high: float | None = None,
+) -> Any:
+    return field(
+        default=default, metadata={"help": help_text, "unit": unit, "low": low, "high": high}
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Everything that can be configured. Each field's metadata has its help, unit and range."""
+
+    host: str = _setting("127.0.0.1", "address to listen on; only loopback without --insecure")
+    port: int = _setting(8050, "TCP port to listen on; 0 takes a free one", low=0, high=65535)
+    models: Path = _setting(Path("models"), "the model repository, a folder")
+    state: Path = _setting(
+        Path(".pyrometer"), "compiled forms, caches and history; may be deleted at any time"
+    )
+    insecure: bool = _setting(
+        False, "allow a non-loopback address although there is no authentication yet"
+    )
+    allowed_hosts: str = _setting(
+        "", "further Host header values to accept, comma-separated (behind a proxy)"
+    )
+    optimise: bool = _setting(
+        True, "off: plain scikit-learn, no compiled forms and no caches (the oracle)"
+    )
+    http_threads: int = _setting(
+        8, "threads that run requests in Python", unit="threads", low=1, high=256
+    )
+    http_door: str = _setting(
+        "front", "front: API routes are answered before Flask; flask: through Flask"
+    )
+    load_workers: int = _setting(2, "models loaded or compiled at once", low=1, high=32)
+    load_queue: int = _setting(1000, "loads that may wait before a load is refused", low=1)
+    load_wait_s: float = _setting(
+        60.0, "longest a request waits for its model to load", unit="s", low=0.0
+    )
+    compile_timeout_s: float = _setting(
+        300.0, "longest a model's plan may take in its child process", unit="s", low=1.0
+    )
+    parity_tolerance: float = _setting(
+        1e-5,
+        "largest difference from scikit-learn's probabilities a compiled form may show",
+        low=0.0,
+        high=1.0,
+    )
+    result_cache: bool = _setting(True, "keep results of identical requests")
+    result_cache_bytes: int = _setting(256 * MIB, "result cache budget", unit="bytes", low=0)
+    max_body_bytes: int = _setting(16 * MIB, "largest request body", unit="bytes", low=1)
+    max_elements: int = _setting(4_000_000, "largest tensor", unit="elements", low=1)
+
+    def __post_init__(self) -> None:
+        for setting in fields(self):
+            _check_range(setting, getattr(self, setting.name))
+        if self.http_door not in ("front", "flask"):
+            raise ConfigurationError(f"http_door is {self.http_door!r}; it must be front or flask")
+
+
+def _check_range(setting: Field[Any], value: Any) -> None:
+    low, high = setting.metadata["low"], setting.metadata["high"]
+    if (low is not None and value < low) or (high is not None and value > high):
+        bounds = f"{'' if low is None else low}..{'' if high is None else high}"
+        raise ConfigurationError(f"{setting.name} is {value}; it must be within {bounds}")
+
+
+def parse_value(setting: Field[Any], text: str) -> Any:
+    """A setting's value from its text. Raises ConfigurationError naming the setting."""
+    kind = type(setting.default)
+    try:
+        if kind is bool:
+            return {
+                "on": True,
+                "true": True,
+                "1": True,
+                "yes": True,
+                "off": False,
+                "false": False,
+                "0": False,
+                "no": False,
+            }[text.strip().lower()]
+        return kind(text)
+    except (KeyError, ValueError):
+        wanted = "on or off" if kind is bool else kind.__name__
+        raise ConfigurationError(f"{setting.name} is {text!r}; it must be {wanted}") from None
+
+
+def load_settings(
+    environ: Mapping[str, str], overrides: Mapping[str, Any] | None = None
+) -> Settings:
+    """Settings from an environment and, stronger, from the command line's overrides.
+
+    Raises ConfigurationError for an unknown PYROMETER_* variable or a bad value.
+    """
+    table = {setting.name: setting for setting in fields(Settings)}
+    values: dict[str, Any] = {}
+    for short in ("host", "port"):
+        if environ.get(short.upper()):
+            values[short] = parse_value(table[short], environ[short.upper()])
+    for variable, text in environ.items():
+        if not variable.startswith(PREFIX):
+            continue
+        name = variable.removeprefix(PREFIX).lower()
+        if name not in table:
+            near = difflib.get_close_matches(name, table, n=1, cutoff=0.0)
+            raise ConfigurationError(
+                f"unknown setting {variable}; the nearest is {PREFIX}{near[0].upper()}"
+            )
+        values[name] = parse_value(table[name], text)
+    values.update(overrides or {})
+    return Settings(**values)

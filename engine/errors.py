@@ -1,0 +1,63 @@
+"""The tree of errors. A message names the object, the actual value and the limit.
+
+PyrometerError
+├── ConfigurationError      a setting is unknown or out of range; start-up stops
+├── InvalidInput            the caller's tensors do not fit the model
+├── InvalidField            a field of an analysis request is out of its domain
+├── UnknownModel            no such model or version in the repository
+├── ModelFailed             the model could not be loaded or its run raised
+├── ModelLoading            the model was still loading when the wait ended
+├── Overloaded              a bounded queue is full
+└── ArtefactError           an artefact or compiled form cannot be read safely
+
+HTTP statuses are found at the edge, in one table (app/api/statuses.py).
+"""
+
+from __future__ import annotations
+
+
+class PyrometerError(Exception):
+    """Root of every error that Pyrometer raises on purpose."""
+
+
+class ConfigurationError(PyrometerError):
+    """A setting is unknown, malformed or out of range."""
+
+
+class InvalidInput(PyrometerError):
+    """The caller's tensors do not fit the model; the message names the tensor."""
+
+
+class InvalidField(PyrometerError):
+    """A field of an analysis request is outside its domain.
+
+    field: dotted path of the field, for example ``transaction.amount``.
+    """
+
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(f"{field}: {message}")
+        self.field = field
+
+
+class UnknownModel(PyrometerError):
+    """No such model, or no such version of it, in the repository."""
+
+
+class ModelFailed(PyrometerError):
+    """The model could not be loaded, or its run raised."""
+
+
+class ModelLoading(PyrometerError):
+    """The model was still loading when the caller's wait ended."""
+
+
+class Overloaded(PyrometerError):
+    """A bounded queue is full; retry_after_s says when to come back."""
+
+    def __init__(self, message: str, retry_after_s: float = 1.0) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class ArtefactError(PyrometerError):
+    """An artefact or a compiled form cannot be read safely."""

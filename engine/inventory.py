@@ -1,0 +1,83 @@
+"""The engine's holdings as plain data: models, caches, problems. Read once a second."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from engine.models.plan import Plan
+from engine.models.registry import Slot
+from engine.telemetry.histogram import percentile_ms
+from engine.telemetry.recorder import ModelSums
+
+if TYPE_CHECKING:
+    from engine.engine import Engine
+
+
+def inventory(engine: Engine) -> dict[str, Any]:
+    """Models, caches and unusable folders, as the snapshot and the routes show them."""
+    return {
+        "models": [_model(engine, slot) for slot in engine.registry.slots()],
+        "caches": caches(engine),
+        "problems": dict(engine.problems),
+    }
+
+
+def _model(engine: Engine, slot: Slot) -> dict[str, Any]:
+    sums = engine.recorder.models.get(slot.entry.name, ModelSums())
+    plan = slot.model.plan if slot.model else None
+    return {
+        "name": slot.entry.name,
+        "version": slot.entry.version,
+        "state": slot.state,
+        "preload": slot.entry.preload,
+        "description": slot.entry.description,
+        "backend": slot.model.form if slot.model else None,
+        "plan": _plan_words(plan),
+        "reason": plan.reason if plan else None,
+        "load_ms": slot.load_ms,
+        "requests": sums.requests,
+        "p50_ms": percentile_ms(sums.histogram, 0.5),
+        "hit_percent": 100 * sums.hits / sums.requests if sums.requests else None,
+        "quality": _quality(slot.entry.metadata),
+        "error": slot.error,
+    }
+
+
+def _plan_words(plan: Plan | None) -> str | None:
+    if plan is None:
+        return None
+    if plan.speedup is None or plan.chosen == "scikit-learn":
+        return plan.chosen
+    return f"{plan.chosen}, {plan.speedup:.3g}x faster than scikit-learn at 1 row"
+
+
+def _quality(metadata: dict[str, Any]) -> str | None:
+    measures = metadata.get("quality")
+    if not isinstance(measures, list) or not measures:
+        return None
+    parts = [f"{m.get('name')} {m.get('value'):.3f}" for m in measures if isinstance(m, dict)]
+    first = measures[0]
+    return f"{', '.join(parts)} ({first.get('split')}, {first.get('rows')} rows)"
+
+
+def caches(engine: Engine) -> list[dict[str, Any]]:
+    """One row per tier with its bound; empty when caching is off."""
+    tier = engine.results
+    if tier is None:
+        return []
+    counters = tier.counters
+    lookups = counters.hits + counters.misses
+    return [
+        {
+            "tier": "results",
+            "label": "Results",
+            "items": tier.items,
+            "bytes": tier.bytes,
+            "budget_bytes": tier.budget_bytes,
+            "hits": counters.hits,
+            "misses": counters.misses,
+            "evictions": counters.evictions,
+            "rejected": counters.rejected,
+            "hit_percent": 100 * counters.hits / lookups if lookups else None,
+        }
+    ]

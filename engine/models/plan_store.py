@@ -1,0 +1,135 @@
+"""Plans and compiled forms in the state directory.
+
+    <state>/plans/<key>/plan.json        {"sha256": of the plan's text, "plan": text}
+    <state>/plans/<key>/model-f32.onnx   listed in the plan with its SHA-256
+
+The key digests everything a plan depends on (artefact, model.toml, library versions, CPU,
+tolerance), so a change of any makes a new plan. Everything is verified on read; whatever
+does not verify is thrown away and made anew.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+
+from engine.errors import ArtefactError, ModelFailed
+from engine.models.files import private_folder, sha256_of
+from engine.models.plan import FORMAT, Plan, plan_from_dict
+from engine.models.repository import ModelEntry
+
+LIBRARIES = ("numpy", "onnxruntime", "scikit-learn", "skl2onnx", "skops")
+
+
+@cache
+def machine_fingerprint() -> str:
+    """Library versions and processor, the part of every plan's key that the machine gives."""
+    versions = [f"{name} {importlib.metadata.version(name)}" for name in LIBRARIES]
+    return "\n".join([f"format {FORMAT}", platform.python_version(), cpu_name(), *versions])
+
+
+def cpu_name() -> str:
+    """The processor as the system names it."""
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+class PlanStore:
+    """Reads plans, and makes those that are missing in a child process."""
+
+    def __init__(self, state: Path, tolerance: float, compile_timeout_s: float) -> None:
+        self._root = private_folder(private_folder(state) / "plans")
+        self._tolerance = tolerance
+        self._compile_timeout_s = compile_timeout_s
+
+    def key(self, entry: ModelEntry) -> str:
+        text = f"{machine_fingerprint()}\n{self._tolerance!r}\n{entry.digest}"
+        return hashlib.sha256(f"{entry.name}/{entry.version}\n{text}".encode()).hexdigest()[:32]
+
+    def folder(self, entry: ModelEntry) -> Path:
+        return self._root / self.key(entry)
+
+    def read(self, entry: ModelEntry) -> Plan | None:
+        """The stored plan, its files verified; None when there is none that verifies."""
+        folder = self.folder(entry)
+        try:
+            envelope = json.loads((folder / "plan.json").read_bytes())
+            text = envelope["plan"]
+            if hashlib.sha256(text.encode()).hexdigest() != envelope["sha256"]:
+                return None
+            plan = plan_from_dict(json.loads(text))
+            for name, digest in plan.candidate(plan.chosen).files.items():
+                if sha256_of(folder / name) != digest:
+                    return None
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, StopIteration):
+            return None
+        return plan
+
+    def make(self, entry: ModelEntry, watch: Callable[[subprocess.Popen[bytes]], None]) -> Plan:
+        """Hold the tournament in a child process and publish its outcome.
+
+        watch: given the child as soon as it runs, so that its owner can end it.
+        Raises ModelFailed with the child's own words when the model cannot be loaded, and
+        ArtefactError when what the child left behind does not verify.
+        """
+        scratch = Path(tempfile.mkdtemp(prefix="making-", dir=self._root))
+        try:
+            self._run_child(entry, scratch, watch)
+            text = (scratch / "plan.json").read_text()
+            envelope = {"sha256": hashlib.sha256(text.encode()).hexdigest(), "plan": text}
+            (scratch / "plan.json").write_text(json.dumps(envelope))
+            folder = self.folder(entry)
+            shutil.rmtree(folder, ignore_errors=True)
+            os.rename(scratch, folder)
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+        plan = self.read(entry)
+        if plan is None:
+            raise ArtefactError(f"{entry.name}/{entry.version}: the new plan does not verify")
+        return plan
+
+    def _run_child(
+        self, entry: ModelEntry, folder: Path, watch: Callable[[subprocess.Popen[bytes]], None]
+    ) -> None:
+        job = {
+            "models": str(entry.folder.parent.parent.resolve()),
+            "name": entry.name,
+            "version": entry.version,
+            "folder": str(folder.resolve()),
+            "tolerance": self._tolerance,
+        }
+        child = subprocess.Popen(
+            [sys.executable, "-m", "engine.models.tournament"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            cwd=Path(__file__).parent.parent.parent,
+        )
+        watch(child)
+        try:
+            _, complaint = child.communicate(json.dumps(job).encode(), self._compile_timeout_s)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            child.communicate()
+            raise ModelFailed(
+                f"{entry.name}/{entry.version}: its plan took over {self._compile_timeout_s:g} s"
+            ) from None
+        if child.returncode != 0:
+            words = complaint.decode(errors="replace").strip().splitlines()
+            last = words[-1] if words else f"exit status {child.returncode}"
+            raise ModelFailed(f"{entry.name}/{entry.version} cannot be loaded: {last}")

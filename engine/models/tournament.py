@@ -1,0 +1,218 @@
+"""The tournament, run in a child process: `python -m engine.models.tournament`.
+
+stdin: JSON {models, name, version, folder, tolerance}. The child writes its compiled
+forms and plan.json into `folder`; the parent verifies and publishes them. A crash, a
+hang or a leak of a converter stays in the child.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import sys
+import time
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from engine.models import plan as plans
+from engine.models.backends import Backend
+from engine.models.backends.onnx_backend import OnnxBackend, OnnxOutput
+from engine.models.backends.sklearn_backend import OUTPUT_METHODS, SklearnBackend, load_estimator
+from engine.models.calibration import number_rows, text_rows
+from engine.models.files import sha256_of
+from engine.models.onnx_convert import convert
+from engine.models.parity import compare
+from engine.models.repository import ModelEntry, read_repository
+from engine.models.signature import Signature
+from engine.types import TensorSpec, datatype_of
+
+TIMING_BUDGET_S = 0.15
+MAX_RUNS = 200
+MIN_RUNS = 5
+
+
+def run_tournament(entry: ModelEntry, folder: Path, tolerance: float) -> plans.Plan:
+    """Try every form of one model version; compiled forms are left in `folder`.
+
+    Raises ArtefactError when the artefact itself cannot be loaded.
+    """
+    started_ns = time.perf_counter_ns()
+    oracle = SklearnBackend(load_estimator(entry.artefact))
+    load_ms = (time.perf_counter_ns() - started_ns) / 1e6
+    signature, rows = describe(entry, oracle)
+    name = signature.inputs[0].name
+    expected = oracle.run({name: rows}, tuple(spec.name for spec in signature.outputs))
+    candidates = [
+        plans.Candidate(
+            form=oracle.name,
+            verdict="agrees",
+            reason="the oracle itself",
+            run_us=time_batches(oracle, {name: rows}, signature.outputs[0].name),
+            load_ms=load_ms,
+        )
+    ]
+    precisions = ("text",) if rows.dtype == object else ("f32", "f64")
+    candidates += [
+        _compete(oracle.estimator, signature, rows, expected, precision, folder, tolerance)
+        for precision in precisions
+    ]
+    marked, chosen, reason = plans.choose(tuple(candidates))
+    return plans.Plan(
+        model=entry.name,
+        version=entry.version,
+        signature=signature,
+        candidates=marked,
+        chosen=chosen,
+        reason=reason,
+        tolerance=tolerance,
+        compile_ms=(time.perf_counter_ns() - started_ns) / 1e6,
+    )
+
+
+def _compete(
+    estimator: Any,
+    signature: Signature,
+    rows: np.ndarray,
+    expected: Mapping[str, np.ndarray],
+    precision: str,
+    folder: Path,
+    tolerance: float,
+) -> plans.Candidate:
+    form, path = f"onnxruntime-{precision}", folder / f"model-{precision}.onnx"
+    name = signature.inputs[0].name
+    try:
+        graph_names = convert(estimator, precision, path)
+        outputs = {
+            output: OnnxOutput(graph_name, expected[output].dtype.str, expected[output].ndim)
+            for output, graph_name in graph_names.items()
+        }
+        started_ns = time.perf_counter_ns()
+        backend = OnnxBackend(path, precision, outputs)
+        load_ms = (time.perf_counter_ns() - started_ns) / 1e6
+        parity = compare(expected, backend.run({name: rows}, tuple(outputs)))
+    except Exception as error:
+        # A converter may fail in any way it likes; its words become the reason.
+        path.unlink(missing_ok=True)
+        words = str(error).replace(f"{folder}/", "")
+        first_line = (words.strip().splitlines() or [""])[0]
+        return plans.Candidate(form, "out", f"{type(error).__name__}: {first_line[:200]}")
+    if not parity.agrees(tolerance):
+        path.unlink()
+        return plans.Candidate(form, "out", _disagreement(parity, tolerance), parity)
+    return plans.Candidate(
+        form=form,
+        verdict="agrees",
+        reason="agrees, but is slower",
+        parity=parity,
+        run_us=time_batches(backend, {name: rows}, signature.outputs[0].name),
+        load_ms=load_ms,
+        files={path.name: sha256_of(path)},
+        outputs={
+            output: {"graph_name": o.graph_name, "dtype": o.dtype, "rank": o.rank}
+            for output, o in outputs.items()
+        },
+    )
+
+
+def _disagreement(parity: Any, tolerance: float) -> str:
+    if parity.unequal_labels:
+        return f"{parity.unequal_labels} of {parity.rows} labels differ from scikit-learn's"
+    return f"differs by {parity.max_difference:.1e}; the tolerance is {tolerance:.0e}"
+
+
+def describe(entry: ModelEntry, oracle: SklearnBackend) -> tuple[Signature, np.ndarray]:
+    """The signature, from model.toml and the estimator itself, and the calibration rows."""
+    estimator = oracle.estimator
+    samples = entry.samples()
+    declared = entry.inputs[0] if entry.inputs else None
+    spec = (
+        declared.spec
+        if declared
+        else TensorSpec("input", "FP64", (-1, int(estimator.n_features_in_)))
+    )
+    given = samples.get(spec.name)
+    limited = False
+    if spec.datatype == "BYTES":
+        rows = text_rows(given)
+    else:
+        features = spec.shape[1] if spec.shape[1] > 0 else int(estimator.n_features_in_)
+        spec = TensorSpec(spec.name, spec.datatype, (-1, features))
+        limited = _refuses_beyond_float32(oracle, spec.name, features)
+        rows = number_rows(estimator, features, given, beyond_float32=not limited)
+    trained_names = tuple(str(n) for n in getattr(estimator, "feature_names_in_", ()))
+    answers = oracle.run(
+        {spec.name: rows[:2]}, tuple(m for m in OUTPUT_METHODS if m in oracle.covers)
+    )
+    return Signature(
+        inputs=(spec,),
+        outputs=tuple(
+            TensorSpec(name, datatype_of(answer), (-1, *answer.shape[1:]))
+            for name, answer in answers.items()
+        ),
+        columns=declared.columns if declared and declared.columns else trained_names,
+        classes=tuple(
+            str(c) for c in np.ravel(np.asarray(getattr(estimator, "classes_", ()), object))
+        ),
+        finite_float32=limited,
+    ), rows
+
+
+def _refuses_beyond_float32(oracle: SklearnBackend, name: str, features: int) -> bool:
+    row = np.zeros((1, features))
+    row[0, 0] = 1e300
+    try:
+        oracle.run({name: row}, ("predict",) if "predict" in oracle.covers else ("transform",))
+    except ValueError:
+        return True
+    return False
+
+
+def time_batches(
+    backend: Backend, inputs: Mapping[str, np.ndarray], output: str
+) -> dict[int, float]:
+    """Median microseconds of a run by batch size, the rows taken in turn from `inputs`."""
+    medians = {}
+    for rows in plans.BATCH_ROWS:
+        batches = _batches(inputs, rows)
+        backend.run(batches[0], (output,))
+        times: list[int] = []
+        budget_ns = int(TIMING_BUDGET_S * 1e9)
+        while len(times) < MIN_RUNS or (sum(times) < budget_ns and len(times) < MAX_RUNS):
+            batch = batches[len(times) % len(batches)]
+            started_ns = time.perf_counter_ns()
+            backend.run(batch, (output,))
+            times.append(time.perf_counter_ns() - started_ns)
+        medians[rows] = statistics.median(times) / 1e3
+    return medians
+
+
+def _batches(inputs: Mapping[str, np.ndarray], rows: int) -> list[dict[str, np.ndarray]]:
+    total = len(next(iter(inputs.values())))
+    picks = [np.arange(start, start + rows) % total for start in range(0, 16 * rows, rows)]
+    return [{name: array[pick] for name, array in inputs.items()} for pick in picks]
+
+
+def main() -> int:
+    """Entry of the child process; exit status 1 and a line on stderr when it cannot be done."""
+    warnings.simplefilter("ignore")
+    job = json.load(sys.stdin)
+    folder = Path(job["folder"])
+    repository = read_repository(Path(job["models"]))
+    wanted = (job["name"], job["version"])
+    try:
+        entry = next(e for e in repository.entries if e.key == wanted)
+        plan = run_tournament(entry, folder, float(job["tolerance"]))
+    except Exception as error:
+        first_line = (str(error).strip().splitlines() or [""])[0]
+        print(f"{type(error).__name__}: {first_line[:500]}", file=sys.stderr)
+        return 1
+    (folder / "plan.json").write_text(json.dumps(plan.as_dict(), allow_nan=False))
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

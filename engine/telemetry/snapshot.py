@@ -1,0 +1,174 @@
+"""The snapshot: what every viewer is told, composed once a second.
+
+tiles    the eight figures of the Live page over the last minute
+phases   icicle of the last minute: requests -> model -> phase, total ms
+points   ring rows; a viewer is sent those after the one it has
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from engine.telemetry.histogram import percentile_ms
+from engine.telemetry.recorder import ModelSums
+from engine.telemetry.ring import COLUMNS, Ring
+
+WINDOW_S = 60
+POINTS = 600
+NO_REQUESTS = "no requests in the last minute"
+
+
+@dataclass(frozen=True, slots=True)
+class TileRule:
+    """How a tile is named and when it leaves ok; None never warns."""
+
+    id: str
+    label: str
+    unit: str
+    warning: float | None = None
+    critical: float | None = None
+    lower_is_better: bool = True
+    words: tuple[str, str] = ("more", "less")
+
+
+TILES = (
+    TileRule("requests_per_s", "Requests", "req/s"),
+    TileRule("p50_ms", "Latency p50", "ms", 100, 500, words=("slower", "faster")),
+    TileRule("p95_ms", "Latency p95", "ms", 100, 500, words=("slower", "faster")),
+    TileRule("p99_ms", "Latency p99", "ms", 250, 1000, words=("slower", "faster")),
+    TileRule("error_percent", "Errors", "%", 1, 5),
+    TileRule("hit_percent", "Cache hits", "%"),
+    TileRule("memory_mb", "Memory", "MB", 1000, 2000),
+    TileRule("cpu_percent", "CPU", "%"),
+)
+"""The defaults of the alert rules: response time 100/500 ms, memory 1/2 GB, errors 1/5 %."""
+
+
+def window_figures(ring: Ring, ending_before: int = 0) -> dict[str, float | None]:
+    """Figures of one window of WINDOW_S seconds; None where it holds no data."""
+    seconds = min(WINDOW_S, ring.seq - ending_before)
+    if seconds <= 0:
+        return {rule.id: None for rule in TILES}
+    counts, histogram = ring.window(seconds, ending_before)
+    requests, lookups = counts["requests"], counts["lookups"]
+    errors = counts["errors_4xx"] + counts["errors_5xx"]
+    return {
+        "requests_per_s": requests / seconds,
+        "p50_ms": percentile_ms(histogram, 0.50),
+        "p95_ms": percentile_ms(histogram, 0.95),
+        "p99_ms": percentile_ms(histogram, 0.99),
+        "error_percent": 100 * errors / requests if requests else None,
+        "hit_percent": 100 * counts["hits"] / lookups if lookups else None,
+    }
+
+
+def tiles(ring: Ring, latest: dict[str, float | None]) -> list[dict[str, Any]]:
+    """The tiles: last minute, the change against the minute before, a status and its reason."""
+    now, before = window_figures(ring), window_figures(ring, WINDOW_S)
+    now |= {name: latest.get(name) for name in ("memory_mb", "cpu_percent")}
+    return [_tile(rule, now.get(rule.id), before.get(rule.id)) for rule in TILES]
+
+
+def _tile(rule: TileRule, value: float | None, before: float | None) -> dict[str, Any]:
+    return {
+        "id": rule.id,
+        "label": rule.label,
+        "unit": rule.unit,
+        "value": value,
+        "status": _status(rule, value),
+        "delta": _delta(rule, value, before),
+        "reason": NO_REQUESTS if value is None else None,
+    }
+
+
+def _status(rule: TileRule, value: float | None) -> str:
+    if value is None:
+        return "unknown"
+    if rule.critical is not None and value > rule.critical:
+        return "critical"
+    return "warning" if rule.warning is not None and value > rule.warning else "ok"
+
+
+def _delta(rule: TileRule, value: float | None, before: float | None) -> str | None:
+    if value is None or not before:
+        return None
+    change = 100 * (value - before) / before
+    if abs(change) < 1:
+        return "as the minute before"
+    word = rule.words[0] if change > 0 else rule.words[1]
+    return f"{abs(change):.0f} % {word} than the minute before"
+
+
+def health(
+    tile_list: list[dict[str, Any]], models: list[dict[str, Any]], problems: int
+) -> dict[str, str]:
+    """One sentence: is it fine, and if not, what is not."""
+    failed = [model["name"] for model in models if model["state"] == "failed"]
+    loading = sum(model["state"] == "loading" for model in models)
+    worst = [tile for tile in tile_list if tile["status"] in ("warning", "critical")]
+    if failed:
+        more = f" and {len(failed) - 1} more" if len(failed) > 1 else ""
+        return {"status": "critical", "text": f"Failed model: {failed[0]}{more}"}
+    if worst:
+        tile = next((t for t in worst if t["status"] == "critical"), worst[0])
+        text = f"{tile['label']} at {tile['value']:.3g} {tile['unit']}"
+        return {"status": tile["status"], "text": text}
+    if loading:
+        return {"status": "unknown", "text": f"Starting: {loading} models loading"}
+    if problems:
+        return {"status": "warning", "text": f"{problems} folders of the repository are unusable"}
+    rate, p99 = tile_list[0]["value"], tile_list[3]["value"]
+    if p99 is None:
+        return {"status": "ok", "text": "Healthy: no requests in the last minute"}
+    return {"status": "ok", "text": f"Healthy: {rate:,.3g} requests/s, p99 {p99:.3g} ms"}
+
+
+def phase_icicle(sums: dict[str, ModelSums]) -> dict[str, Any]:
+    """Parallel lists for an icicle; values are total ms, a parent's the sum of its children."""
+    ids, labels, parents, values, counts = ["requests"], ["requests"], [""], [0.0], [0]
+    for model, total in sorted(sums.items()):
+        model_ms = sum(total.phase_ns.values()) / 1e6
+        ids.append(model)
+        labels.append(model)
+        parents.append("requests")
+        values.append(model_ms)
+        counts.append(total.requests)
+        values[0] += model_ms
+        counts[0] += total.requests
+        for phase, ns in total.phase_ns.items():
+            ids.append(f"{model}/{phase}")
+            labels.append(phase.replace("_", " "))
+            parents.append(model)
+            values.append(ns / 1e6)
+            counts.append(total.requests)
+    return {
+        "window_s": WINDOW_S,
+        "ids": ids,
+        "labels": labels,
+        "parents": parents,
+        "values": values,
+        "counts": counts,
+    }
+
+
+def second_row(
+    counts: dict[str, int], histogram: np.ndarray, now: float, elapsed_s: float
+) -> dict[str, float | None]:
+    """The request columns of one ring row."""
+    requests, errors = counts["requests"], counts["errors_4xx"] + counts["errors_5xx"]
+    return {
+        "t": now,
+        "requests_per_s": requests / elapsed_s,
+        "errors_per_s": errors / elapsed_s,
+        "p50_ms": percentile_ms(histogram, 0.50),
+        "p95_ms": percentile_ms(histogram, 0.95),
+        "p99_ms": percentile_ms(histogram, 0.99),
+        "hit_percent": 100 * counts["hits"] / counts["lookups"] if counts["lookups"] else None,
+        "error_percent": 100 * errors / requests if requests else None,
+    }
+
+
+LIVE_COLUMNS = list(COLUMNS)

@@ -1,0 +1,158 @@
+"""The Live page in a real browser over a real server."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import RunningServer, StartServer
+from tests.contract.http import call
+from tests.integration.test_parity_over_http import rows_of
+
+CHROMIUM = shutil.which("chromium")
+CHROMIUM_FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+pytestmark = pytest.mark.browser
+if CHROMIUM is None:
+    if os.environ.get("CI") == "true":
+        raise RuntimeError("CI runs the browser tests, and there is no chromium")
+    pytest.skip("no chromium on this machine: browser tests are skipped", allow_module_level=True)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def live_server(
+    start_server: StartServer, bundled_models: Path, shared_state: Path, server: RunningServer
+) -> RunningServer:
+    return start_server(bundled_models, shared_state)
+
+
+@pytest.fixture
+def page(browser: Any, live_server: RunningServer) -> Iterator[Any]:
+    context = browser.new_context(viewport={"width": 1440, "height": 900}, accept_downloads=True)
+    page = context.new_page()
+    errors: list[str] = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    end = time.monotonic() + 30
+    while (answer := page.goto(f"{live_server.url}/")) is None or answer.status != 200:
+        assert time.monotonic() < end
+    page.wait_for_selector("#console[data-phase=live]", timeout=20_000)
+    yield page
+    context.close()
+    assert errors == []
+
+
+def send_load(server: RunningServer, folder: Path, requests: int) -> None:
+    _, rows = rows_of(folder / "breast_cancer")
+    for number in range(requests):
+        row = (rows[number % 400] * (1 + number * 1e-6)).tolist()
+        body = {"inputs": [{"name": "input", "datatype": "FP64", "shape": [1, 30], "data": row}]}
+        assert call(server.port, "POST", "/v2/models/breast_cancer/infer", body)[0] == 200
+
+
+def cached_items(server: RunningServer) -> int:
+    return int(call(server.port, "GET", "/performance/cache")[2]["tiers"][0]["items"])
+
+
+def until(condition: Callable[[], bool], deadline_s: float = 15) -> None:
+    end = time.monotonic() + deadline_s
+    while not condition():
+        assert time.monotonic() < end, "the condition did not come true"
+        time.sleep(0.1)
+
+
+def test_tiles_and_charts_move_under_load(
+    page: Any, live_server: RunningServer, bundled_models: Path
+) -> None:
+    send_load(live_server, bundled_models, 300)
+    page.wait_for_function(
+        "document.querySelector('#tile-requests_per_s .tile-value').textContent.trim() > '0'"
+    )
+    page.wait_for_selector("#tile-p99_ms[data-status=ok]")
+    page.wait_for_function(
+        "[...document.querySelectorAll('#graph-latency .js-plotly-plot')].concat("
+        "[document.querySelector('#graph-latency')]).some(g => g && g.data"
+        " && g.data.some(t => t.y && [...t.y].some(v => v > 0)))"
+    )
+
+
+def test_warm_up_loads_a_cold_model(page: Any, live_server: RunningServer) -> None:
+    row = page.locator("#models-body tr[data-model=digits]")
+    assert row.get_attribute("data-state") == "cold"
+    row.locator("[data-action=warmup]").click()
+    page.wait_for_selector("#models-body tr[data-model=digits][data-state=warm]", timeout=60_000)
+    page.wait_for_selector("#toasts .toast:has-text('first answer')")
+
+
+def test_flush_asks_and_then_empties_the_cache(
+    page: Any, live_server: RunningServer, bundled_models: Path
+) -> None:
+    send_load(live_server, bundled_models, 20)
+    assert cached_items(live_server) > 0
+    page.click("#flush-all")
+    page.locator("[data-action=confirm]:visible").first.click()
+    until(lambda: cached_items(live_server) == 0)
+
+
+def test_the_exported_picture_is_not_blank(page: Any, tmp_path: Path) -> None:
+    with page.expect_download(timeout=30_000) as download:
+        page.click("#export-png")
+    picture = tmp_path / "page.png"
+    download.value.save_as(picture)
+    assert download.value.suggested_filename.startswith("pyrometer-live-")
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    colours = page.evaluate(
+        """async (base64) => {
+            const image = new Image();
+            image.src = 'data:image/png;base64,' + base64;
+            await image.decode();
+            const canvas = document.createElement('canvas');
+            [canvas.width, canvas.height] = [image.width, image.height];
+            const context = canvas.getContext('2d');
+            context.drawImage(image, 0, 0);
+            const pixels = context.getImageData(0, 0, canvas.width, canvas.height).data;
+            const seen = new Set();
+            for (let i = 0; i < pixels.length; i += 4 * 97)
+                seen.add((pixels[i] << 16) | (pixels[i + 1] << 8) | pixels[i + 2]);
+            return [seen.size, image.width];
+        }""",
+        __import__("base64").b64encode(picture.read_bytes()).decode(),
+    )
+    assert colours[0] > 50
+    assert colours[1] >= 2 * 1400
+
+
+def test_stale_while_the_server_is_away_and_recovery_unaided(
+    page: Any,
+    live_server: RunningServer,
+    start_server: StartServer,
+    bundled_models: Path,
+    shared_state: Path,
+) -> None:
+    live_server.process.kill()
+    live_server.process.wait(10)
+    page.wait_for_selector("#console[data-phase=stale]", timeout=20_000)
+    again = start_server(bundled_models, shared_state, port=live_server.port)
+    page.wait_for_selector("#console[data-phase=live]", timeout=30_000)
+    live_server.process = again.process

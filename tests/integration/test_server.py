@@ -1,0 +1,89 @@
+"""The process as a whole: restart, drain, refusals."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+from tests.conftest import ROOT, RunningServer, StartServer
+from tests.contract.http import call, tensor
+
+
+def test_a_warm_restart_answers_without_importing_scikit_learn(
+    start_server: StartServer, bundled_models: Path, shared_state: Path, server: RunningServer
+) -> None:
+    running = start_server(bundled_models, shared_state)
+    row = [[1.0] * 30]
+    path = "/v2/models/breast_cancer/infer"
+    assert call(running.port, "POST", path, {"inputs": [tensor(row)]})[0] == 200
+    maps = Path(f"/proc/{running.process.pid}/maps").read_text()
+    assert "onnxruntime" in maps
+    assert "sklearn" not in maps
+    assert running.stop() == 0
+
+
+def test_sigterm_finishes_the_request_under_way(
+    start_server: StartServer, bundled_models: Path, tmp_path: Path
+) -> None:
+    running = start_server(bundled_models, tmp_path / "state", ready=False)
+    answers: list[int] = []
+
+    def ask() -> None:
+        # The state is empty, so this request waits for a plan to be made.
+        body = {"inputs": [tensor([[1.0] * 30])]}
+        answers.append(call(running.port, "POST", "/v2/models/breast_cancer/infer", body)[0])
+
+    end = time.monotonic() + 10
+    while True:
+        try:
+            call(running.port, "GET", "/v2/health/live")
+            break
+        except ConnectionError:
+            assert time.monotonic() < end
+            time.sleep(0.02)
+    asker = threading.Thread(target=ask)
+    asker.start()
+    while _loading(running) == 0:
+        assert time.monotonic() < end
+        time.sleep(0.02)
+    assert running.stop() == 0
+    asker.join(10)
+    assert answers
+    assert answers[0] in (200, 503)
+
+
+def _loading(server: RunningServer) -> int:
+    models = call(server.port, "GET", "/performance/models")[2]["models"]
+    return sum(model["state"] in ("loading", "warm") for model in models)
+
+
+def _serve(*flags: str, **environ: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "app.cli", "serve", *flags],
+        cwd=ROOT,
+        env={"PATH": "/usr/bin:/bin", **environ},
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+
+
+def test_a_reachable_address_is_refused_without_insecure() -> None:
+    ended = _serve("--host", "0.0.0.0")
+    assert ended.returncode == 2
+    assert "--insecure" in ended.stderr
+
+
+def test_an_unknown_setting_stops_the_start_and_names_its_neighbour() -> None:
+    ended = _serve(PYROMETER_PROT="1")
+    assert ended.returncode == 2
+    assert "PYROMETER_PORT" in ended.stderr
+
+
+def test_a_taken_port_is_said_plainly(server: RunningServer) -> None:
+    ended = _serve("--port", str(server.port))
+    assert ended.returncode == 2
+    assert str(server.port) in ended.stderr
