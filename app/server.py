@@ -47,7 +47,9 @@ class Server:
         self._signal = WorkerSignal()
         self._stopped = threading.Event()
         self._signal.add_cb(self._stopped.set)
-        self._worker = WSGIWorker(
+        # granian ships type stubs of an older signature than its own server calls.
+        make_worker: Any = WSGIWorker
+        self._worker = make_worker(
             1,
             (SocketSpec(host, self.port, BACKLOG), None),
             None,

@@ -93,7 +93,7 @@ def _check_range(setting: Field[Any], value: Any) -> None:
 
 def parse_value(setting: Field[Any], text: str) -> Any:
     """A setting's value from its text. Raises ConfigurationError naming the setting."""
-    kind = type(setting.default)
+    kind: Any = type(setting.default)
     try:
         if kind is bool:
             return {

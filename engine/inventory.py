@@ -48,7 +48,7 @@ def _plan_words(plan: Plan | None) -> str | None:
         return None
     if plan.speedup is None or plan.chosen == "scikit-learn":
         return plan.chosen
-    return f"{plan.chosen}, {plan.speedup:.3g}x faster than scikit-learn at 1 row"
+    return f"{plan.chosen}, {plan.speedup:.3g}x scikit-learn's speed"
 
 
 def _quality(metadata: dict[str, Any]) -> str | None:

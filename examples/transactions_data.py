@@ -60,14 +60,14 @@ def account(
     now = START_S + random.integers(300) * DAY_S
 
     def moment(day: float, hour: float) -> float:
-        return now - day * DAY_S + (hour % 24) * HOUR_S
+        return float(now) - day * DAY_S + (hour % 24) * HOUR_S
 
     past = [
         Transaction(
             me,
             str(random.choice(known)),
             math.exp(random.normal(usual_log, 0.4)),
-            moment(random.integers(1, 40), random.normal(usual_hour, 1.5)),
+            moment(float(random.integers(1, 40)), random.normal(usual_hour, 1.5)),
         )
         for _ in range(random.integers(0, MAX_PAST))
     ]

@@ -58,15 +58,21 @@ def write_model(models: Path, built: BuiltModel) -> None:
         version.mkdir()
         (scratch / "model.toml").write_text(_toml(built))
         skops.io.dump(built.estimator, version / "model.skops")
-        np.savez_compressed(version / "samples.npz", **{built.input_name: built.samples})
+        _write_arrays(version / "samples.npz", {built.input_name: built.samples})
         for file, arrays in built.extra.items():
-            np.savez_compressed(version / file, allow_pickle=False, **arrays)
+            _write_arrays(version / file, arrays)
         metadata = {"builder": BUILDER} | built.metadata
         (version / "metadata.json").write_text(json.dumps(metadata, indent=1))
         shutil.rmtree(models / built.name, ignore_errors=True)
         os.rename(scratch, models / built.name)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _write_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
+    # The stubs take every keyword for one of savez's own.
+    write: Any = np.savez_compressed
+    write(path, allow_pickle=False, **arrays)
 
 
 def _toml(built: BuiltModel) -> str:

@@ -89,7 +89,7 @@ def _decode_tensor(
         raise InvalidInput("each of inputs must be an object with a name")
     name, label = item["name"], f"input {item['name'][:80]!r}"
     datatype, shape = item.get("datatype"), item.get("shape")
-    if datatype not in NUMPY_DTYPES:
+    if not isinstance(datatype, str) or datatype not in NUMPY_DTYPES:
         raise InvalidInput(f"{label} has unknown datatype {str(datatype)[:40]!r}")
     if (
         not isinstance(shape, list)

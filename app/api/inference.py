@@ -34,11 +34,7 @@ def timed_infer(exchange: Exchange, request: InferRequest) -> InferResult:
     assert record is not None
     if not record.preprocessing_ns:
         record.preprocessing_ns = time.perf_counter_ns() - exchange.started_ns
-    try:
-        result = exchange.engine.infer(request)
-    except Exception:
-        record.cold_start = record.memory_before_mb is not None and record.cold_start
-        raise
+    result = exchange.engine.infer(request)
     timings = result.timings
     record.version = result.version
     record.rows += result.rows

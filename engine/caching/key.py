@@ -27,7 +27,7 @@ def result_key(model_digest: bytes, inputs: Tensors, outputs: tuple[str, ...]) -
                 digest.update(len(content).to_bytes(8, "little"))
                 digest.update(content)
         else:
-            digest.update(np.ascontiguousarray(array))
+            digest.update(np.ascontiguousarray(array).data)
     return digest.digest()
 
 

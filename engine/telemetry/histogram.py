@@ -32,4 +32,4 @@ def percentile_ms(counts: np.ndarray, share: float) -> float | None:
         return None
     rank = max(1, math.ceil(share * total))
     bucket = int(np.searchsorted(np.cumsum(counts, dtype=np.int64), rank))
-    return LOW_NS * GROWTH ** (bucket + 0.5) / 1e6
+    return float(LOW_NS * GROWTH ** (bucket + 0.5) / 1e6)

@@ -9,7 +9,11 @@ from typing import Any
 
 import numpy as np
 
-DTYPES = {"f32": np.dtype(np.float32), "f64": np.dtype(np.float64), "text": np.dtype(object)}
+DTYPES: dict[str, np.dtype] = {
+    "f32": np.dtype(np.float32),
+    "f64": np.dtype(np.float64),
+    "text": np.dtype(object),
+}
 
 
 @dataclass(frozen=True, slots=True)
