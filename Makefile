@@ -2,9 +2,9 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-MODELS ?= models
+MODELS ?= $(or $(PYROMETER_MODELS),models)
 
-.PHONY: help setup run test lint fmt examples lock bench screens clean
+.PHONY: help setup run test lint fmt examples lock bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12

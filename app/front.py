@@ -50,7 +50,7 @@ class Front:
         if environ["REQUEST_METHOD"] in SAFE_METHODS:
             return None
         origin = environ.get("HTTP_ORIGIN")
-        if origin is not None and urlsplit(str(origin)).netloc.lower() != host.lower():
+        if origin is not None and _authority(str(origin)) != host.lower():
             return error_response(403, f"Origin {str(origin)[:100]!r} may not change anything here")
         if environ.get("HTTP_SEC_FETCH_SITE", "none") not in ("none", "same-origin"):
             return error_response(403, "a request from another site may not change anything here")
@@ -114,6 +114,14 @@ class Front:
         record.finished_at = time.time()
         self.engine.recorder.append(record)
         add_headers(record, response)
+
+
+def _authority(origin: str) -> str:
+    """Host and port of an Origin, lower case; "" for one that is malformed or opaque."""
+    try:
+        return urlsplit(origin).netloc.lower()
+    except ValueError:
+        return ""
 
 
 def _host_name(host: str) -> str:

@@ -46,7 +46,13 @@ class Engine:
         store = None
         if settings.optimise:
             store = PlanStore(settings.state, settings.parity_tolerance, settings.compile_timeout_s)
-        self.registry = Registry(repository.entries, store, self.pool.submit, self.ticker.event)
+        self.registry = Registry(
+            repository.entries,
+            store,
+            self.pool.submit,
+            self.ticker.event,
+            max_waiting=max(1, settings.http_threads // 2),
+        )
         keeps_results = settings.optimise and settings.result_cache
         self.results = MemoryTier(settings.result_cache_bytes) if keeps_results else None
         self._flights: SingleFlight[dict[str, np.ndarray]] = SingleFlight()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -49,13 +51,18 @@ def contract(exchange: Exchange) -> Response:
     begin_record(exchange, "/analyze/contract", "contract_classifier")
     code = parse_contract(exchange.json())
     rows = np.array([code], dtype=object)
-    probabilities = _infer(exchange, "contract_classifier", "contract_code", rows, "predict_proba")[
-        0
-    ]
-    folder = exchange.engine.registry.slot("contract_classifier").entry.folder
-    return _respond(
-        exchange, contract_answer(code, probabilities, Explainer.load(folder / "explain.npz"))
+    (probabilities,) = _infer(
+        exchange, "contract_classifier", "contract_code", rows, "predict_proba"
     )
+    entry = exchange.engine.registry.slot("contract_classifier").entry
+    explainer = _explainer(entry.folder / "explain.npz", entry.digest)
+    return _respond(exchange, contract_answer(code, probabilities, explainer))
+
+
+@lru_cache(maxsize=4)
+def _explainer(path: Path, digest: str) -> Explainer:
+    """The explainer of one artefact, read once; digest tells versions of a path apart."""
+    return Explainer.load(path)
 
 
 def _infer(

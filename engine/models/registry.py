@@ -44,6 +44,8 @@ class Registry:
     """All model versions of a repository.
 
     submit: runs a callable on a bounded pool; may raise Overloaded.
+    max_waiting: requests that may wait for loads at once; more would leave no thread for
+    the models that are warm.
     on_event: told (kind, text) of loads and failures, from the loading thread.
     """
 
@@ -53,6 +55,7 @@ class Registry:
         store: PlanStore | None,
         submit: Submit,
         on_event: Callable[[str, str], None],
+        max_waiting: int,
         clock_ns: Clock = time.perf_counter_ns,
     ) -> None:
         self._slots = {entry.key: Slot(entry) for entry in entries}
@@ -63,6 +66,8 @@ class Registry:
         self._store = store
         self._submit = submit
         self._on_event = on_event
+        self._max_waiting = max_waiting
+        self._waiting = threading.Semaphore(max_waiting)
         self._clock_ns = clock_ns
         self._lock = threading.Lock()
         self._children: set[subprocess.Popen[bytes]] = set()
@@ -94,12 +99,19 @@ class Registry:
             return model
         if slot.state == "failed":
             raise ModelFailed(slot.error or f"{slot.entry.name} has failed")
+        loading = self.load(slot)
+        if not self._waiting.acquire(blocking=False):
+            raise ModelLoading(
+                f"model {slot.entry.name!r} is loading; {self._max_waiting} requests already wait"
+            )
         try:
-            return self.load(slot).result(timeout=wait_s)
+            return loading.result(timeout=wait_s)
         except FutureTimeout:
             raise ModelLoading(
                 f"model {slot.entry.name!r} is still loading after {wait_s:g} s"
             ) from None
+        finally:
+            self._waiting.release()
 
     def load(self, slot: Slot) -> Future[LoadedModel]:
         """Start loading, or join the load under way; a failed model is tried again."""

@@ -115,6 +115,17 @@ def test_flush_asks_and_then_empties_the_cache(
     until(lambda: cached_items(live_server) == 0)
 
 
+def test_a_cache_hit_shows_within_two_seconds(
+    page: Any, live_server: RunningServer, bundled_models: Path
+) -> None:
+    shown = "document.querySelector('#caches-body tr[data-tier=results]').textContent"
+    send_load(live_server, bundled_models, 1)
+    page.wait_for_timeout(2500)
+    before = page.evaluate(shown)
+    send_load(live_server, bundled_models, 1)
+    page.wait_for_function(f"{shown} !== {before!r}", timeout=2000)
+
+
 def test_the_exported_picture_is_not_blank(page: Any, tmp_path: Path) -> None:
     with page.expect_download(timeout=30_000) as download:
         page.click("#export-png")

@@ -8,12 +8,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tritonclient.http as tritonclient
 
 from tests.conftest import RunningServer
 from tests.contract.http import call
 from tests.integration.test_parity_over_http import MODELS, rows_of
-
-tritonclient = pytest.importorskip("tritonclient.http")
 
 
 @pytest.fixture(scope="module")
