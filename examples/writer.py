@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-BUILDER = 1
+BUILDER = 2
 """Raised when a build gives other models than before, so that old folders are rebuilt."""
 
 
@@ -39,15 +39,22 @@ class BuiltModel:
 
 def is_built(models: Path, name: str) -> bool:
     """True when the model's folder is whole and by this builder."""
+    folder = models / name
     try:
-        metadata = json.loads((models / name / "1/metadata.json").read_bytes())
-        return metadata["builder"] == BUILDER and (models / name / "1/model.skops").is_file()
+        metadata = json.loads((folder / "1/metadata.json").read_bytes())
+        return metadata["builder"] == BUILDER and all(
+            (folder / file).is_file() for file in ("model.toml", *metadata["files"])
+        )
     except (OSError, ValueError, KeyError, TypeError):
         return False
 
 
 def write_model(models: Path, built: BuiltModel) -> None:
-    """Write a model folder beside its place, then move it there in one step."""
+    """Write a model folder beside its place, then move it there in one step.
+
+    An older folder of that name is moved aside first and then deleted, so that a stop at
+    any point leaves a whole folder or none.
+    """
     import skops.io
 
     models.mkdir(parents=True, exist_ok=True)
@@ -61,12 +68,20 @@ def write_model(models: Path, built: BuiltModel) -> None:
         _write_arrays(version / "samples.npz", {built.input_name: built.samples})
         for file, arrays in built.extra.items():
             _write_arrays(version / file, arrays)
-        metadata = {"builder": BUILDER} | built.metadata
+        files = sorted(f"1/{path.name}" for path in version.iterdir())
+        metadata = {"builder": BUILDER, "files": files} | built.metadata
         (version / "metadata.json").write_text(json.dumps(metadata, indent=1))
-        shutil.rmtree(models / built.name, ignore_errors=True)
-        os.rename(scratch, models / built.name)
+        _replace(scratch, models / built.name)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _replace(new: Path, place: Path) -> None:
+    old = new.with_name(f"{new.name}-old")
+    if place.exists():
+        os.rename(place, old)
+    os.rename(new, place)
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def _write_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:

@@ -90,8 +90,9 @@ def parse_transaction(value: Any, field: str = "transaction") -> Transaction:
 def _known(value: Mapping[str, Any], names: Sequence[str], prefix: str) -> None:
     for key in value:
         if key not in names:
-            near = difflib.get_close_matches(str(key), names, n=1, cutoff=0.0)[0]
-            raise InvalidField(f"{prefix}{str(key)[:80]}", f"is unknown; the nearest is {near}")
+            shown = str(key)[:80]
+            near = difflib.get_close_matches(shown, names, n=1, cutoff=0.0)[0]
+            raise InvalidField(f"{prefix}{shown}", f"is unknown; the nearest is {near}")
 
 
 def _address(value: Any, field: str) -> str:
@@ -111,7 +112,8 @@ def _amount(value: Any, field: str) -> float:
 def _timestamp(value: Any, field: str) -> float:
     seconds: float | None = None
     if type(value) in (int, float):
-        seconds = float(value)
+        # Compared before it is converted: an int may be too large for a float.
+        seconds = float(value) if 0 <= value <= MAX_TIMESTAMP else None
     elif isinstance(value, str) and len(value) <= 64:
         try:
             moment = datetime.fromisoformat(value)
@@ -129,7 +131,11 @@ def _timestamp(value: Any, field: str) -> float:
 
 
 def _shown(value: Any) -> str:
-    return "missing" if value is None else repr(value)[:80]
+    if value is None:
+        return "missing"
+    if type(value) is int and value.bit_length() > 256:
+        return "a number of more than 256 bits"  # Python refuses to print very long ones.
+    return repr(value)[:80]
 
 
 def before(transaction: Transaction, history: Iterable[Transaction]) -> list[Transaction]:
