@@ -87,6 +87,7 @@ def serve(settings: Settings) -> int:
     check_address(settings)
     engine = Engine(settings)
     server = Server(Front(engine), settings.host, settings.port, settings.http_threads)
+    server.stop_on_signals()
     try:
         server.start()
     except OSError as error:
@@ -99,7 +100,7 @@ def serve(settings: Settings) -> int:
     print(f"Pyrometer is at http://{shown}:{server.port}/  (Ctrl-C stops it)", flush=True)
     for folder, reason in engine.problems.items():
         print(f"  not served: {folder}: {reason}", flush=True)
-    server.run_until_signal()
+    server.wait()
     engine.close()
     return 0
 

@@ -93,10 +93,14 @@ class Server:
         scheduler = _new_cbscheduler(asyncio.new_event_loop(), self._serve_one, impl_asyncio=True)
         self._worker.serve_mtr(scheduler, None, self._signal)
 
-    def run_until_signal(self) -> None:
-        """Block until SIGINT or SIGTERM, then until the requests under way have finished."""
+    def stop_on_signals(self) -> None:
+        """Let SIGINT and SIGTERM stop the server; called before it listens, so that a signal
+        that comes early finds its handler."""
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: self._signal.set())
+
+    def wait(self) -> None:
+        """Block until the server is told to stop; requests under way are then finished."""
         self._stopped.wait()
 
     def stop(self) -> None:
