@@ -87,7 +87,7 @@ def serve(settings: Settings) -> int:
     check_address(settings)
     engine = Engine(settings)
     server = Server(Front(engine), settings.host, settings.port, settings.http_threads)
-    server.stop_on_signals()
+    server.hold_signals()
     try:
         server.start()
     except OSError as error:

@@ -34,6 +34,8 @@ WSGIApp = Callable[..., Any]
 BACKLOG = 1024
 MAX_CONNECTIONS = 1024
 IO_THREADS = 1
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+DRAIN_S = 30.0
 
 
 class Server:
@@ -93,20 +95,24 @@ class Server:
         scheduler = _new_cbscheduler(asyncio.new_event_loop(), self._serve_one, impl_asyncio=True)
         self._worker.serve_mtr(scheduler, None, self._signal)
 
-    def stop_on_signals(self) -> None:
-        """Let SIGINT and SIGTERM stop the server; called before it listens, so that a signal
-        that comes early finds its handler."""
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, lambda *_: self._signal.set())
+    def hold_signals(self) -> None:
+        """Keep SIGINT and SIGTERM pending until `wait` takes them.
+
+        Called before any thread starts, so that all inherit the mask. A handler would not
+        do: CPython notices a signal that comes just before an endless wait only when that
+        wait ends, and a handler must not touch a lock that its own thread may hold.
+        """
+        signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
 
     def wait(self) -> None:
-        """Block until the server is told to stop; requests under way are then finished."""
-        self._stopped.wait()
+        """Block until SIGINT or SIGTERM, then until the requests under way have finished."""
+        signal.sigwait(STOP_SIGNALS)
+        self.stop()
 
     def stop(self) -> None:
         """Finish the requests under way and stop listening."""
         self._signal.set()
-        self._stopped.wait(30)
+        self._stopped.wait(DRAIN_S)
 
 
 def _not_yet() -> Response:
