@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import fields
 from typing import Any
 
+from app.signals import hold_signals
 from engine.config import PREFIX, Settings, load_settings, parse_value
 from engine.errors import ConfigurationError, PyrometerError
 
@@ -80,6 +81,7 @@ def check_address(settings: Settings) -> None:
 
 def serve(settings: Settings) -> int:
     """Serve until a signal; the engine answers first, the console joins when it is built."""
+    hold_signals()
     from app.front import Front
     from app.server import Server
     from engine.engine import Engine
@@ -87,7 +89,6 @@ def serve(settings: Settings) -> int:
     check_address(settings)
     engine = Engine(settings)
     server = Server(Front(engine), settings.host, settings.port, settings.http_threads)
-    server.hold_signals()
     try:
         server.start()
     except OSError as error:

@@ -27,6 +27,7 @@ from granian.wsgi import _callback_wrapper
 
 from app.exchange import Response, error_response
 from app.front import Front
+from app.signals import STOP_SIGNALS
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +35,6 @@ WSGIApp = Callable[..., Any]
 BACKLOG = 1024
 MAX_CONNECTIONS = 1024
 IO_THREADS = 1
-STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 DRAIN_S = 30.0
 
 
@@ -95,17 +95,8 @@ class Server:
         scheduler = _new_cbscheduler(asyncio.new_event_loop(), self._serve_one, impl_asyncio=True)
         self._worker.serve_mtr(scheduler, None, self._signal)
 
-    def hold_signals(self) -> None:
-        """Keep SIGINT and SIGTERM pending until `wait` takes them.
-
-        Called before any thread starts, so that all inherit the mask. A handler would not
-        do: CPython notices a signal that comes just before an endless wait only when that
-        wait ends, and a handler must not touch a lock that its own thread may hold.
-        """
-        signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
-
     def wait(self) -> None:
-        """Block until SIGINT or SIGTERM, then until the requests under way have finished."""
+        """Block until a held signal comes, then until the requests under way have finished."""
         signal.sigwait(STOP_SIGNALS)
         self.stop()
 
