@@ -114,7 +114,7 @@ def health(
         return {"status": "critical", "text": f"Failed model: {failed[0]}{more}"}
     if worst:
         tile = next((t for t in worst if t["status"] == "critical"), worst[0])
-        text = f"{tile['label']} at {tile['value']:.3g} {tile['unit']}"
+        text = f"{tile['label']} at {in_words(tile['value'])} {tile['unit']}"
         return {"status": tile["status"], "text": text}
     if loading:
         return {"status": "unknown", "text": f"Starting: {loading} models loading"}
@@ -123,7 +123,12 @@ def health(
     rate, p99 = tile_list[0]["value"], tile_list[3]["value"]
     if p99 is None:
         return {"status": "ok", "text": "Healthy: no requests in the last minute"}
-    return {"status": "ok", "text": f"Healthy: {rate:,.3g} requests/s, p99 {p99:.3g} ms"}
+    return {"status": "ok", "text": f"Healthy: {in_words(rate)} requests/s, p99 {in_words(p99)} ms"}
+
+
+def in_words(value: float) -> str:
+    """Three figures, or all before the point with thousands apart: 0.0123, 3.1, 1,240."""
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
 def phase_icicle(sums: dict[str, ModelSums]) -> dict[str, Any]:

@@ -1,0 +1,133 @@
+"""What viewers are told, second by second, on a clock of the test's own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+import pytest
+
+from engine.telemetry.record import RequestMetrics
+from engine.telemetry.recorder import Recorder
+from engine.telemetry.snapshot import in_words
+from engine.telemetry.ticker import Ticker
+
+
+class Clock:
+    """Seconds that pass when the test says so."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def recorder() -> Recorder:
+    return Recorder()
+
+
+@pytest.fixture
+def ticker(recorder: Recorder, clock: Clock) -> Ticker:
+    return Ticker(recorder, lambda: {"models": [], "caches": []}, "0", clock, clock)
+
+
+def second(ticker: Ticker, clock: Clock) -> None:
+    clock.now += 1
+    ticker.tick()
+
+
+def live(ticker: Ticker, since: int = 0) -> Any:
+    return orjson.loads(ticker.live(since))
+
+
+def answered(recorder: Recorder, count: int, duration_ms: float, **fields: Any) -> None:
+    for _ in range(count):
+        ns = int(duration_ms * 1e6)
+        record = RequestMetrics("r", "/e", 200, "m", rows=1, duration_ns=ns, **fields)
+        recorder.append(record)
+
+
+def tile(snapshot: Any, name: str) -> Any:
+    return next(item for item in snapshot["tiles"] if item["id"] == name)
+
+
+def test_a_viewer_gets_the_points_it_lacks_and_no_others(ticker: Ticker, clock: Clock) -> None:
+    for _ in range(5):
+        second(ticker, clock)
+    assert len(live(ticker)["points"]) == 5
+    assert [point[0] for point in live(ticker, since=3)["points"]] == [1004.0, 1005.0]
+    assert live(ticker, since=5)["points"] == []
+
+
+def test_a_viewer_of_an_earlier_process_gets_everything(ticker: Ticker, clock: Clock) -> None:
+    second(ticker, clock)
+    assert len(live(ticker, since=900)["points"]) == 1
+
+
+def test_no_requests_is_no_data_and_not_zero_latency(ticker: Ticker, clock: Clock) -> None:
+    second(ticker, clock)
+    seen = live(ticker)
+    assert tile(seen, "requests_per_s")["value"] == 0
+    assert tile(seen, "p99_ms")["value"] is None
+    assert tile(seen, "p99_ms")["reason"]
+    assert tile(seen, "hit_percent")["status"] == "unknown"
+
+
+def test_rates_and_percentiles_are_of_the_last_minute(
+    ticker: Ticker, recorder: Recorder, clock: Clock
+) -> None:
+    for _ in range(60):
+        answered(recorder, 10, 20.0)
+        second(ticker, clock)
+    seen = live(ticker)
+    assert tile(seen, "requests_per_s")["value"] == pytest.approx(10)
+    assert tile(seen, "p50_ms")["value"] == pytest.approx(20, rel=0.0101)
+    for _ in range(60):
+        answered(recorder, 20, 40.0)
+        second(ticker, clock)
+    seen = live(ticker)
+    assert tile(seen, "p50_ms")["delta"] == "100 % slower than the minute before"
+    assert tile(seen, "requests_per_s")["value"] == pytest.approx(20)
+
+
+def test_slow_answers_leave_ok_by_the_stated_limits(
+    ticker: Ticker, recorder: Recorder, clock: Clock
+) -> None:
+    answered(recorder, 10, 700.0)
+    second(ticker, clock)
+    seen = live(ticker)
+    assert tile(seen, "p95_ms")["status"] == "critical"
+    assert seen["health"]["status"] == "critical"
+
+
+def test_the_icicle_adds_up(ticker: Ticker, recorder: Recorder, clock: Clock) -> None:
+    answered(recorder, 4, 10.0, inference_ns=6_000_000, preprocessing_ns=1_000_000)
+    second(ticker, clock)
+    phases = live(ticker)["phases"]
+    values = dict(zip(phases["ids"], phases["values"], strict=True))
+    assert values["requests"] == pytest.approx(40)
+    assert values["m/inference"] == pytest.approx(24)
+    assert values["m/unaccounted"] == pytest.approx(12)
+    parts = [values[i] for i, p in zip(phases["ids"], phases["parents"], strict=True) if p == "m"]
+    assert sum(parts) == pytest.approx(values["m"])
+
+
+def test_events_are_bounded(ticker: Ticker) -> None:
+    for number in range(80):
+        ticker.event("flush", f"flush {number}")
+    assert len(ticker.events()) == 50
+    assert ticker.events()[-1]["text"] == "flush 79"
+
+
+@pytest.mark.parametrize(
+    ("value", "words"), [(1240.4, "1,240"), (3.14159, "3.14"), (0.01234, "0.0123"), (0.0, "0")]
+)
+def test_figures_are_said_as_people_write_them(value: float, words: str) -> None:
+    assert in_words(value) == words
