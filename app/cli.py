@@ -14,7 +14,7 @@ from typing import Any
 
 from app.signals import hold_signals
 from engine.config import PREFIX, Settings, load_settings, parse_value
-from engine.errors import ConfigurationError, PyrometerError
+from engine.errors import ConfigurationError, PyrometerError, UnknownModel
 
 log = logging.getLogger("pyrometer")
 
@@ -29,7 +29,9 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"pyrometer {VERSION}")
     commands = parser.add_subparsers(dest="command", required=True)
     serve = commands.add_parser("serve", help="serve a model repository and the console")
-    models = commands.add_parser("models", help="list the models with their plans")
+    models = commands.add_parser("models", help="list the models, or print the plan of one")
+    models.add_argument("action", nargs="?", choices=("list", "plan"), default="list")
+    models.add_argument("name", nargs="?", help="the model whose plan to print")
     for command in (serve, models):
         for setting in fields(Settings):
             _add_flag(command, setting)
@@ -134,13 +136,37 @@ def list_models(settings: Settings) -> int:
     return 0
 
 
+def print_plan(settings: Settings, name: str) -> int:
+    """Print a model's tournament, newest version; holds it first where there is none.
+
+    Raises UnknownModel, or ModelFailed when the model cannot be loaded.
+    """
+    from engine.models.plan_store import PlanStore
+    from engine.models.plan_table import plan_table
+    from engine.models.repository import read_repository
+
+    found = [e for e in read_repository(settings.models).entries if e.name == name]
+    if not found:
+        raise UnknownModel(f"unknown model {name!r} in {settings.models}/")
+    store = PlanStore(settings.state, settings.parity_tolerance, settings.compile_timeout_s)
+    entry = found[-1]
+    print(plan_table(store.read(entry) or store.make(entry, lambda child: None)))
+    return 0
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry of the console script. Returns the exit status; 2 for a bad configuration."""
     arguments = build_parser().parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     try:
         settings = settings_from(arguments)
-        return serve(settings) if arguments.command == "serve" else list_models(settings)
+        if arguments.command == "serve":
+            return serve(settings)
+        if arguments.action == "list":
+            return list_models(settings)
+        if arguments.name is None:
+            raise ConfigurationError("models plan needs the name of a model")
+        return print_plan(settings, arguments.name)
     except ConfigurationError as error:
         print(f"pyrometer: {error}", file=sys.stderr)
         return 2

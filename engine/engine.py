@@ -99,13 +99,14 @@ class Engine:
         key = b"" if tier is None else result_key(model.digest, inputs, outputs)
         bound_ns = time.perf_counter_ns()
         timings.preprocess_ns = bound_ns - (leased_ns if cold else entered_ns)
+        rows = len(next(iter(inputs.values())))
         answers, hit = self._answer(model, inputs, outputs, tier, key, timings)
         return InferResult(
             model=model.name,
             version=model.version,
             outputs=answers,
-            backend=model.form_for(outputs),
-            rows=len(next(iter(inputs.values()))),
+            backend=model.form_for(rows, outputs),
+            rows=rows,
             cache_hit=hit,
             cold_start=cold,
             timings=timings,

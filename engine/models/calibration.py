@@ -57,12 +57,7 @@ def text_rows(samples: np.ndarray | None) -> np.ndarray:
 def _threshold_rows(
     estimator: Any, base: np.ndarray, features: int, random: np.random.Generator
 ) -> Iterator[np.ndarray]:
-    pairs = [
-        (int(feature), float(threshold))
-        for tree in trees_of(estimator)
-        for feature, threshold in zip(tree.feature, tree.threshold, strict=True)
-        if feature >= 0
-    ]
+    pairs = list(thresholds_of(estimator))
     if not pairs or max(feature for feature, _ in pairs) >= features:
         return
     chosen = random.choice(len(pairs), size=min(MAX_THRESHOLDS, len(pairs)), replace=False)
@@ -77,6 +72,16 @@ def _threshold_rows(
             np.nextafter(single, np.float32(np.inf)),
         )
         yield rows
+
+
+def thresholds_of(estimator: Any) -> Iterator[tuple[int, float]]:
+    """(feature, threshold) of every inner node of an ensemble of either kind."""
+    for tree in trees_of(estimator):
+        inner = tree.feature >= 0
+        yield from zip(tree.feature[inner].tolist(), tree.threshold[inner].tolist(), strict=True)
+    for predictor in np.ravel(np.array(getattr(estimator, "_predictors", []), dtype=object)):
+        nodes = predictor.nodes[predictor.nodes["is_leaf"] == 0]
+        yield from zip(nodes["feature_idx"].tolist(), nodes["num_threshold"].tolist(), strict=True)
 
 
 def trees_of(estimator: Any) -> Iterator[Any]:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from engine.errors import ModelFailed
 from engine.models.backends import Backend, sklearn_backend
-from engine.models.backends.onnx_backend import OnnxBackend, OnnxOutput
-from engine.models.plan import Plan
+from engine.models.forms import open_form
+from engine.models.plan import NO_LIMIT, Plan
 from engine.models.repository import ModelEntry
 from engine.models.signature import Signature
 
@@ -27,7 +27,11 @@ class LoadedModel:
     """
 
     def __init__(
-        self, entry: ModelEntry, signature: Signature, backend: Backend, plan: Plan | None
+        self,
+        entry: ModelEntry,
+        signature: Signature,
+        ranges: Sequence[tuple[int, Backend]],
+        plan: Plan | None,
     ) -> None:
         self.entry = entry
         self.name = entry.name
@@ -35,10 +39,10 @@ class LoadedModel:
         self.digest = bytes.fromhex(entry.digest)
         self.signature = signature
         self.plan = plan
-        self.form = backend.name
+        self.form = ranges[0][1].name
         self.first_answer_ms: float | None = None
-        self._backend = backend
-        self._oracle: Backend | None = backend if backend.name == sklearn_backend.NAME else None
+        self._ranges = tuple(ranges)
+        self._oracle = next((b for _, b in ranges if b.name == sklearn_backend.NAME), None)
         self._oracle_lock = threading.Lock()
         samples = entry.samples()
         names = [spec.name for spec in signature.inputs]
@@ -52,9 +56,7 @@ class LoadedModel:
         self, inputs: Mapping[str, np.ndarray], outputs: tuple[str, ...]
     ) -> dict[str, np.ndarray]:
         """Read-only outputs for bound inputs. Raises ModelFailed when the backend raises."""
-        backend = self._backend
-        if not backend.covers.issuperset(outputs):
-            backend = self._scikit_learn()
+        backend = self._backend_for(_rows(inputs), outputs) or self._scikit_learn()
         try:
             answers = backend.run(inputs, outputs)
         except Exception as error:
@@ -66,9 +68,16 @@ class LoadedModel:
             array.flags.writeable = False
         return answers
 
-    def form_for(self, outputs: tuple[str, ...]) -> str:
-        """Name of the form that answers these outputs."""
-        return self.form if self._backend.covers.issuperset(outputs) else sklearn_backend.NAME
+    def form_for(self, rows: int, outputs: tuple[str, ...]) -> str:
+        """Name of the form that answers this many rows and these outputs."""
+        backend = self._backend_for(rows, outputs)
+        return sklearn_backend.NAME if backend is None else backend.name
+
+    def _backend_for(self, rows: int, outputs: tuple[str, ...]) -> Backend | None:
+        for most_rows, backend in self._ranges:
+            if rows <= most_rows:
+                return backend if backend.covers.issuperset(outputs) else None
+        return None
 
     def sample_rows(self, rows: int) -> dict[str, np.ndarray]:
         """The first `rows` sample rows, repeated when there are fewer."""
@@ -90,6 +99,9 @@ class LoadedModel:
             times[rows] = (time.perf_counter_ns() - started_ns) / 1e6
             if self.first_answer_ms is None:
                 self.first_answer_ms = times[rows]
+        for most_rows, _ in self._ranges[:-1]:
+            # The form that serves above this size has not run yet.
+            self.run(self.signature.bind(self.sample_rows(most_rows + 1)), output)
         return times
 
     def _scikit_learn(self) -> Backend:
@@ -99,6 +111,10 @@ class LoadedModel:
                     sklearn_backend.load_estimator(self.entry.artefact)
                 )
             return self._oracle
+
+
+def _rows(inputs: Mapping[str, np.ndarray]) -> int:
+    return len(next(iter(inputs.values())))
 
 
 def _made_up_rows(signature: Signature) -> dict[str, np.ndarray]:
@@ -112,20 +128,18 @@ def _made_up_rows(signature: Signature) -> dict[str, np.ndarray]:
 
 
 def open_planned(entry: ModelEntry, plan: Plan, folder: Path) -> LoadedModel:
-    """Open the chosen form of a plan; its files lie in `folder`."""
-    chosen = plan.candidate(plan.chosen)
-    if chosen.form == sklearn_backend.NAME:
-        backend: Backend = sklearn_backend.SklearnBackend(
-            sklearn_backend.load_estimator(entry.artefact)
-        )
-    else:
-        (file,) = chosen.files
-        outputs = {
-            name: OnnxOutput(o["graph_name"], o["dtype"], o["rank"])
-            for name, o in chosen.outputs.items()
-        }
-        backend = OnnxBackend(folder / file, chosen.form.removeprefix("onnxruntime-"), outputs)
-    return LoadedModel(entry, plan.signature, backend, plan)
+    """Open the forms of a plan, each once; their files lie in `folder`."""
+    opened: dict[str, Backend] = {}
+    for form in dict.fromkeys(form for _, form in plan.ranges):
+        if form == sklearn_backend.NAME:
+            estimator = sklearn_backend.load_estimator(entry.artefact)
+            opened[form] = sklearn_backend.SklearnBackend(estimator)
+        else:
+            chosen = plan.candidate(form)
+            (file,) = chosen.files
+            opened[form] = open_form(form, folder / file, chosen.outputs)
+    ranges = [(most_rows, opened[form]) for most_rows, form in plan.ranges]
+    return LoadedModel(entry, plan.signature, ranges, plan)
 
 
 def open_unplanned(entry: ModelEntry) -> LoadedModel:
@@ -134,4 +148,4 @@ def open_unplanned(entry: ModelEntry) -> LoadedModel:
 
     backend = sklearn_backend.SklearnBackend(sklearn_backend.load_estimator(entry.artefact))
     signature, _ = describe(entry, backend)
-    return LoadedModel(entry, signature, backend, None)
+    return LoadedModel(entry, signature, [(NO_LIMIT, backend)], None)

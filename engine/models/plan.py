@@ -10,15 +10,18 @@
         run_us      median time by batch size, microseconds
         load_ms     time to open the form
         files       file name -> SHA-256, relative to the plan's folder
-      chosen        the form that serves
+      chosen        the form that serves one row
+      ranges        ((up to this many rows, form), ...), the last without an upper end
       reason        in words
 
-Among the forms that agree with scikit-learn on every calibration row, the one with the
-lowest geometric mean over the batch sizes wins.
+Among the forms that agree with scikit-learn on every calibration row, the fastest at each
+measured batch size wins, in at most MAX_RANGES ranges. A further form must be worth its
+memory: it takes over only where it is at least MIN_GAIN times faster.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -28,7 +31,10 @@ from engine.models.parity import Parity
 from engine.models.signature import Signature, signature_from_dict
 
 BATCH_ROWS = (1, 8, 32, 128)
-FORMAT = 1
+MAX_RANGES = 3
+MIN_GAIN = 1.25
+NO_LIMIT = 2**31
+FORMAT = 3
 """Raised whenever the meaning of a stored plan changes, so that old ones are made anew."""
 
 
@@ -55,6 +61,7 @@ class Plan:
     signature: Signature
     candidates: tuple[Candidate, ...]
     chosen: str
+    ranges: tuple[tuple[int, str], ...]
     reason: str
     tolerance: float
     compile_ms: float = 0.0
@@ -80,13 +87,38 @@ class Plan:
         return value
 
 
-def choose(candidates: tuple[Candidate, ...]) -> tuple[tuple[Candidate, ...], str, str]:
-    """Mark the winner. Returns (candidates, chosen form, reason); the first is the oracle."""
+def choose_ranges(candidates: tuple[Candidate, ...]) -> tuple[tuple[int, str], ...]:
+    """The winning form per range of batch sizes, ascending.
+
+    Two measured sizes with different winners meet at their geometric mean.
+    """
+    agreeing = [c for c in candidates if c.verdict != "out"]
+    winners: list[Candidate] = []
+    for rows in BATCH_ROWS:
+        best = min(agreeing, key=lambda c: c.run_us[rows])
+        current = winners[-1] if winners else best
+        changes = sum(a is not b for a, b in itertools.pairwise(winners))
+        worth = current.run_us[rows] >= MIN_GAIN * best.run_us[rows]
+        winners.append(best if worth and changes < MAX_RANGES - 1 else current)
+    ranges = [
+        (int(math.sqrt(BATCH_ROWS[place] * BATCH_ROWS[place + 1])), winner.form)
+        for place, (winner, following) in enumerate(itertools.pairwise(winners))
+        if winner is not following
+    ]
+    return (*ranges, (NO_LIMIT, winners[-1].form))
+
+
+def choose(
+    candidates: tuple[Candidate, ...],
+) -> tuple[tuple[Candidate, ...], tuple[tuple[int, str], ...], str]:
+    """Mark the winners. Returns (candidates, ranges, reason); the first is the oracle."""
     oracle = candidates[0]
     agreeing = [c for c in candidates if c.verdict != "out"]
-    best = min(agreeing, key=_mean_us)
+    ranges = choose_ranges(candidates)
+    winning = {form for _, form in ranges}
+    best = next(c for c in candidates if c.form == ranges[0][1])
     marked = tuple(
-        replace(c, verdict="chosen", reason="fastest of the forms that agree") if c is best else c
+        replace(c, verdict="chosen", reason=_where(c.form, ranges)) if c.form in winning else c
         for c in candidates
     )
     if best is oracle:
@@ -99,7 +131,7 @@ def choose(candidates: tuple[Candidate, ...]) -> tuple[tuple[Candidate, ...], st
                 + (f" ({'; '.join(others)})" if others else "")
             )
         )
-        return marked, best.form, reason
+        return marked, ranges, _with_ranges(reason, ranges)
     parity = best.parity
     reason = (
         f"{best.form} takes {best.run_us[1]:.3g} us at 1 row, scikit-learn "
@@ -110,13 +142,24 @@ def choose(candidates: tuple[Candidate, ...]) -> tuple[tuple[Candidate, ...], st
             f"; same labels on all {parity.rows} calibration rows, "
             f"largest difference {parity.max_difference:.1e}"
         )
-    return marked, best.form, reason
+    return marked, ranges, _with_ranges(reason, ranges)
 
 
-def _mean_us(candidate: Candidate) -> float:
-    return math.exp(
-        sum(math.log(us) for us in candidate.run_us.values()) / max(1, len(candidate.run_us))
-    )
+def _where(form: str, ranges: tuple[tuple[int, str], ...]) -> str:
+    """On which batch sizes a form serves, in words."""
+    if len(ranges) == 1:
+        return "fastest of the forms that agree"
+    parts, low = [], 1
+    for high, name in ranges:
+        if name == form:
+            parts.append(f"from {low} rows" if high == NO_LIMIT else f"{low} to {high} rows")
+        low = high + 1
+    return f"fastest for {' and '.join(parts)}"
+
+
+def _with_ranges(reason: str, ranges: tuple[tuple[int, str], ...]) -> str:
+    later = [f"{name} over {low} rows" for (low, _), (_, name) in itertools.pairwise(ranges)]
+    return "; ".join([reason, *later])
 
 
 def plan_from_dict(value: Mapping[str, Any]) -> Plan:
@@ -127,6 +170,7 @@ def plan_from_dict(value: Mapping[str, Any]) -> Plan:
         signature=signature_from_dict(value["signature"]),
         candidates=tuple(_candidate(item) for item in value["candidates"]),
         chosen=value["chosen"],
+        ranges=tuple((int(rows), str(form)) for rows, form in value["ranges"]),
         reason=value["reason"],
         tolerance=float(value["tolerance"]),
         compile_ms=float(value["compile_ms"]),

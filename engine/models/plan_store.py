@@ -28,7 +28,7 @@ from engine.models.files import private_folder, sha256_of
 from engine.models.plan import FORMAT, Plan, plan_from_dict
 from engine.models.repository import ModelEntry
 
-LIBRARIES = ("numpy", "onnxruntime", "scikit-learn", "skl2onnx", "skops")
+LIBRARIES = ("numpy", "onnxruntime", "scikit-learn", "skl2onnx", "skops", "treelite")
 
 
 @cache
@@ -73,9 +73,10 @@ class PlanStore:
             if hashlib.sha256(text.encode()).hexdigest() != envelope["sha256"]:
                 return None
             plan = plan_from_dict(json.loads(text))
-            for name, digest in plan.candidate(plan.chosen).files.items():
-                if sha256_of(folder / name) != digest:
-                    return None
+            for form in {form for _, form in plan.ranges}:
+                for name, digest in plan.candidate(form).files.items():
+                    if sha256_of(folder / name) != digest:
+                        return None
         except (OSError, ValueError, KeyError, TypeError, AttributeError, StopIteration):
             return None
         return plan

@@ -20,11 +20,10 @@ import numpy as np
 
 from engine.models import plan as plans
 from engine.models.backends import Backend
-from engine.models.backends.onnx_backend import OnnxBackend, OnnxOutput
 from engine.models.backends.sklearn_backend import OUTPUT_METHODS, SklearnBackend, load_estimator
 from engine.models.calibration import number_rows, text_rows
 from engine.models.files import sha256_of
-from engine.models.onnx_convert import convert
+from engine.models.forms import forms_for, make_form, open_form
 from engine.models.parity import compare
 from engine.models.repository import ModelEntry, read_repository
 from engine.models.signature import Signature
@@ -55,18 +54,22 @@ def run_tournament(entry: ModelEntry, folder: Path, tolerance: float) -> plans.P
             load_ms=load_ms,
         )
     ]
-    precisions = ("text",) if rows.dtype == object else ("f32", "f64")
     candidates += [
-        _compete(oracle.estimator, signature, rows, expected, precision, folder, tolerance)
-        for precision in precisions
+        _compete(form, oracle.estimator, signature, rows, expected, folder, tolerance)
+        for form in forms_for(oracle.estimator, rows)
     ]
-    marked, chosen, reason = plans.choose(tuple(candidates))
+    marked, ranges, reason = plans.choose(tuple(candidates))
+    kept = {file for c in marked if c.verdict == "chosen" for file in c.files}
+    for path in folder.iterdir():
+        if path.name not in kept:
+            path.unlink()
     return plans.Plan(
         model=entry.name,
         version=entry.version,
         signature=signature,
         candidates=marked,
-        chosen=chosen,
+        chosen=ranges[0][1],
+        ranges=ranges,
         reason=reason,
         tolerance=tolerance,
         compile_ms=(time.perf_counter_ns() - started_ns) / 1e6,
@@ -74,34 +77,28 @@ def run_tournament(entry: ModelEntry, folder: Path, tolerance: float) -> plans.P
 
 
 def _compete(
+    form: str,
     estimator: Any,
     signature: Signature,
     rows: np.ndarray,
     expected: Mapping[str, np.ndarray],
-    precision: str,
     folder: Path,
     tolerance: float,
 ) -> plans.Candidate:
-    form, path = f"onnxruntime-{precision}", folder / f"model-{precision}.onnx"
     name = signature.inputs[0].name
     try:
-        graph_names = convert(estimator, precision, path)
-        outputs = {
-            output: OnnxOutput(graph_name, expected[output].dtype.str, expected[output].ndim)
-            for output, graph_name in graph_names.items()
-        }
+        made = make_form(form, estimator, expected, folder)
+        path = folder / made.file
         started_ns = time.perf_counter_ns()
-        backend = OnnxBackend(path, precision, outputs)
+        backend = open_form(form, path, made.outputs)
         load_ms = (time.perf_counter_ns() - started_ns) / 1e6
-        parity = compare(expected, backend.run({name: rows}, tuple(outputs)))
+        parity = compare(expected, backend.run({name: rows}, tuple(made.outputs)))
     except Exception as error:
         # A converter may fail in any way it likes; its words become the reason.
-        path.unlink(missing_ok=True)
         words = str(error).replace(f"{folder}/", "")
         first_line = (words.strip().splitlines() or [""])[0]
         return plans.Candidate(form, "out", f"{type(error).__name__}: {first_line[:200]}")
     if not parity.agrees(tolerance):
-        path.unlink()
         return plans.Candidate(form, "out", _disagreement(parity, tolerance), parity)
     return plans.Candidate(
         form=form,
@@ -111,10 +108,7 @@ def _compete(
         run_us=time_batches(backend, {name: rows}, signature.outputs[0].name),
         load_ms=load_ms,
         files={path.name: sha256_of(path)},
-        outputs={
-            output: {"graph_name": o.graph_name, "dtype": o.dtype, "rank": o.rank}
-            for output, o in outputs.items()
-        },
+        outputs=made.outputs,
     )
 
 

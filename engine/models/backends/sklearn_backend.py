@@ -17,11 +17,14 @@ NAME = "scikit-learn"
 
 TRUSTED_TYPES = (
     "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
+    "sklearn.metrics._dist_metrics.EuclideanDistance64",
+    "sklearn.neighbors._ball_tree.BallTree",
+    "sklearn.neighbors._kd_tree.KDTree",
     "sklearn.neural_network._stochastic_optimizers.AdamOptimizer",
     "sklearn.tree._tree.Tree",
 )
 """Types of scikit-learn's own that skops leaves to its caller. They hold arrays and run no
-code of the file's; a malformed tree can at worst crash the child that first opens it."""
+code of the file's; a malformed one can at worst crash the child that first opens it."""
 
 
 def load_estimator(artefact: Path) -> Any:
