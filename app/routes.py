@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from app.api import analyze, performance, v2
+from app.api import analyze, performance, repository, v2
 from app.exchange import Handler
 
 API_PREFIXES = ("/v2", "/performance", "/analyze")
@@ -20,6 +20,9 @@ ROUTES: tuple[tuple[str, str, Handler], ...] = (
     ("GET", "/v2/models/{model}/versions/{version}", v2.model_metadata),
     ("GET", "/v2/models/{model}/versions/{version}/ready", v2.model_ready),
     ("POST", "/v2/models/{model}/versions/{version}/infer", v2.infer),
+    ("POST", "/v2/repository/index", repository.index),
+    ("POST", "/v2/repository/models/{model}/load", repository.load),
+    ("POST", "/v2/repository/models/{model}/unload", repository.unload),
     ("POST", "/analyze/fraud", analyze.fraud),
     ("POST", "/analyze/risk", analyze.risk),
     ("POST", "/analyze/contract", analyze.contract),

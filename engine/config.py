@@ -58,6 +58,12 @@ class Settings:
     http_door: str = _setting(
         "front", "front: API routes are answered before Flask; flask: through Flask"
     )
+    model_cache_bytes: int = _setting(
+        512 * MIB, "memory budget of loaded models", unit="bytes", low=1
+    )
+    reload_interval_s: float = _setting(
+        2.0, "how often the repository is looked at for changes; 0 never", unit="s", low=0.0
+    )
     load_workers: int = _setting(2, "models loaded or compiled at once", low=1, high=32)
     load_queue: int = _setting(1000, "loads that may wait before a load is refused", low=1)
     load_wait_s: float = _setting(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping
-from concurrent.futures import wait
+from concurrent.futures import Future, wait
 from typing import Any
 
 import numpy as np
@@ -17,16 +17,27 @@ from engine.errors import InvalidInput, PyrometerError
 from engine.executors.pool import WorkerPool
 from engine.inventory import inventory
 from engine.models.loaded import WARM_UP_ROWS, LoadedModel
+from engine.models.opener import Opener, PlainOpener, PlanningOpener
 from engine.models.plan_store import PlanStore
-from engine.models.registry import Registry, Slot
+from engine.models.registry import Registry
 from engine.models.repository import read_repository
+from engine.models.slots import Slot
+from engine.models.watcher import Watcher
 from engine.telemetry.record import ProcessMemory
 from engine.telemetry.recorder import Recorder
 from engine.telemetry.ticker import Ticker
 from engine.types import InferRequest, InferResult, InferTimings
 
 VERSION = "0.1.0"
-TIERS = ("results",)
+TIERS = ("models", "results")
+
+
+def _opener(settings: Settings) -> Opener:
+    if not settings.optimise:
+        return PlainOpener()
+    return PlanningOpener(
+        PlanStore(settings.state, settings.parity_tolerance, settings.compile_timeout_s)
+    )
 
 
 class Engine:
@@ -43,16 +54,15 @@ class Engine:
         self.memory = ProcessMemory()
         self.ticker = Ticker(self.recorder, lambda: inventory(self), VERSION)
         self.pool = WorkerPool("load", settings.load_workers, settings.load_queue)
-        store = None
-        if settings.optimise:
-            store = PlanStore(settings.state, settings.parity_tolerance, settings.compile_timeout_s)
         self.registry = Registry(
             repository.entries,
-            store,
+            _opener(settings),
             self.pool.submit,
             self.ticker.event,
             max_waiting=max(1, settings.http_threads // 2),
+            budget_bytes=settings.model_cache_bytes,
         )
+        self._watcher = Watcher(settings.models, settings.reload_interval_s, self.reload)
         keeps_results = settings.optimise and settings.result_cache
         self.results = MemoryTier(settings.result_cache_bytes) if keeps_results else None
         self._flights: SingleFlight[dict[str, np.ndarray]] = SingleFlight()
@@ -60,25 +70,32 @@ class Engine:
     def start(self) -> None:
         """Begin loading every model with `preload`, newest versions only, and the ticker."""
         for slot in self.registry.slots():
-            if slot.entry.preload and self.registry.slot(slot.entry.name) is slot:
+            if slot.entry.preload and self.registry.serves(slot):
                 self.registry.load(slot)
         self.ticker.start()
+        if self.settings.reload_interval_s > 0:
+            self._watcher.start()
         self.ticker.event("start", f"started with {len(self.registry.slots())} models")
 
     def close(self) -> None:
         """Stop the ticker and loading; a child that compiles is ended."""
+        self._watcher.stop()
         self.ticker.stop()
         self.registry.close()
         self.pool.close(wait_s=2)
+
+    def reload(self) -> list[Future[LoadedModel]]:
+        """Read the repository again and follow its changes; returns the loads started."""
+        repository = read_repository(self.settings.models)
+        self.problems = repository.problems
+        return self.registry.sync(repository.entries)
 
     def unready(self) -> list[str]:
         """Why the engine is not ready: preloaded models that are not warm. Empty = ready."""
         return [
             f"{slot.entry.name} is {slot.state}"
             for slot in self.registry.slots()
-            if slot.entry.preload
-            and slot.state != "warm"
-            and self.registry.slot(slot.entry.name) is slot
+            if slot.entry.preload and slot.state != "warm" and self.registry.serves(slot)
         ]
 
     def infer(self, request: InferRequest) -> InferResult:
@@ -86,19 +103,22 @@ class Engine:
 
         Raises UnknownModel, InvalidInput, ModelFailed, ModelLoading or Overloaded.
         """
-        timings = InferTimings()
         entered_ns = time.perf_counter_ns()
-        slot = self.registry.slot(request.model, request.version)
-        cold = slot.model is None
-        model = self.registry.lease(slot, self.settings.load_wait_s)
+        lease = self.registry.lease(request.model, request.version, self.settings.load_wait_s)
+        with lease as model:
+            return self._infer(model, request, lease.cold, entered_ns)
+
+    def _infer(
+        self, model: LoadedModel, request: InferRequest, cold: bool, entered_ns: int
+    ) -> InferResult:
+        timings = InferTimings()
         leased_ns = time.perf_counter_ns()
         timings.load_ns = leased_ns - entered_ns if cold else 0
         inputs = model.signature.bind(request.inputs)
         outputs = model.signature.check_outputs(request.outputs)
         tier = self.results if request.use_cache and model.entry.cache_results else None
         key = b"" if tier is None else result_key(model.digest, inputs, outputs)
-        bound_ns = time.perf_counter_ns()
-        timings.preprocess_ns = bound_ns - (leased_ns if cold else entered_ns)
+        timings.preprocess_ns = time.perf_counter_ns() - (leased_ns if cold else entered_ns)
         rows = len(next(iter(inputs.values())))
         answers, hit = self._answer(model, inputs, outputs, tier, key, timings)
         return InferResult(
@@ -186,16 +206,21 @@ class Engine:
         }
 
     def clear_cache(self, tier: str | None = None, model: str | None = None) -> dict[str, Any]:
-        """Flush a tier or all, of one model or all; returns items and bytes freed.
+        """Flush a tier, of one model or all; returns items and bytes freed.
 
+        Without a tier the data caches are flushed; models leave memory only when the tier
+        `models` is named, since their next request is then a cold start.
         Raises InvalidInput for an unknown tier, UnknownModel for an unknown model.
         """
         if tier is not None and tier not in TIERS:
             raise InvalidInput(f"tier is {str(tier)[:80]!r}; it must be one of {', '.join(TIERS)}")
         if model is not None:
             self.registry.slot(model)
-        items, freed_bytes = (0, 0) if self.results is None else self.results.clear(model)
+        if tier == "models":
+            items, freed_bytes = self.registry.evict_idle(model)
+        else:
+            items, freed_bytes = (0, 0) if self.results is None else self.results.clear(model)
         of_model = f" of {model}" if model else ""
-        text = f"{items} results{of_model} flushed, {freed_bytes / 1e6:.2f} MB freed"
+        text = f"{items} {tier or 'results'}{of_model} flushed, {freed_bytes / 1e6:.2f} MB freed"
         self.ticker.event("flush", text)
         return {"items": items, "bytes": freed_bytes, "text": text}

@@ -7,6 +7,7 @@ PyrometerError
 ├── UnknownModel            no such model or version in the repository
 ├── ModelFailed             the model could not be loaded or its run raised
 ├── ModelLoading            the model was still loading when the wait ended
+├── OverBudget              no room for a model within the memory budget
 ├── Overloaded              a bounded queue is full
 └── ArtefactError           an artefact or compiled form cannot be read safely
 
@@ -49,6 +50,10 @@ class ModelFailed(PyrometerError):
 
 class ModelLoading(PyrometerError):
     """The model was still loading when the caller's wait ended."""
+
+
+class OverBudget(PyrometerError):
+    """A model does not fit the memory budget, or all of the budget is in use."""
 
 
 class Overloaded(PyrometerError):

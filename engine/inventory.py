@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from engine.models.plan import Plan
-from engine.models.registry import Slot
+from engine.models.slots import Slot
 from engine.telemetry.histogram import percentile_ms
 from engine.telemetry.recorder import ModelSums
 
@@ -39,7 +39,10 @@ def _model(engine: Engine, slot: Slot) -> dict[str, Any]:
         "p50_ms": percentile_ms(sums.histogram, 0.5),
         "hit_percent": 100 * sums.hits / sums.requests if sums.requests else None,
         "quality": _quality(slot.entry.metadata),
-        "error": slot.error,
+        "memory_mb": slot.bytes / 1e6 if slot.model else None,
+        "serving": engine.registry.serves(slot),
+        "pinned": slot.pinned,
+        "error": slot.error or slot.problem,
     }
 
 
@@ -61,7 +64,30 @@ def _quality(metadata: dict[str, Any]) -> str | None:
 
 
 def caches(engine: Engine) -> list[dict[str, Any]]:
-    """One row per tier with its bound; empty when caching is off."""
+    """One row per tier with its bound."""
+    return [_model_tier(engine), *_result_tier(engine)]
+
+
+def _model_tier(engine: Engine) -> dict[str, Any]:
+    registry = engine.registry
+    slots = registry.slots()
+    loads = sum(slot.loads for slot in slots)
+    hits = max(0, registry.leased - loads)
+    return {
+        "tier": "models",
+        "label": "Models",
+        "items": sum(slot.model is not None for slot in slots),
+        "bytes": registry.resident_bytes,
+        "budget_bytes": registry.budget_bytes,
+        "hits": hits,
+        "misses": loads,
+        "evictions": registry.evictions,
+        "rejected": 0,
+        "hit_percent": 100 * hits / (hits + loads) if hits + loads else None,
+    }
+
+
+def _result_tier(engine: Engine) -> list[dict[str, Any]]:
     tier = engine.results
     if tier is None:
         return []

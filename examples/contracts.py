@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from app.analysis.contracts import FLAWS, TOKEN_PATTERN
+from app.analysis.contracts import FLAWS, MAX_RUN, TOKEN_PATTERN
 from examples.contracts_data import generate
 from examples.writer import BuiltModel
 
@@ -25,8 +25,10 @@ def build_contract_classifier() -> BuiltModel:
     texts, flaws = generate(CONTRACTS, SEED)
     train, held_out = texts[HELD_OUT:], texts[:HELD_OUT]
     pipeline = make_pipeline(
-        TfidfVectorizer(lowercase=False, token_pattern=TOKEN_PATTERN, ngram_range=(1, 2), min_df=5),
-        TruncatedSVD(64, random_state=SEED),
+        TfidfVectorizer(
+            lowercase=False, token_pattern=TOKEN_PATTERN, ngram_range=(1, MAX_RUN), min_df=5
+        ),
+        TruncatedSVD(128, random_state=SEED),
         OneVsRestClassifier(LogisticRegression(C=20.0, max_iter=500)),
     )
     pipeline.fit(train, flaws[HELD_OUT:])

@@ -104,6 +104,6 @@ def _function(random: np.random.Generator, template: str) -> str:
     code = code.replace("VERB", f"{random.choice(VERBS)}{random.integers(100)}")
     code = code.replace("amount", str(random.choice(("amount", "value_", "wad", "sum_"))))
     if random.random() < 0.15:
-        # Some repairs are in a modifier or a library the text does not show.
+        # A modifier the text does not show, on flawed and clean alike: no help to the head.
         code = code.replace("external", "external guarded")
     return f"{random.choice(COMMENTS)}\n  {code}"

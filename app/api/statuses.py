@@ -9,6 +9,7 @@ from engine.errors import (
     InvalidInput,
     ModelFailed,
     ModelLoading,
+    OverBudget,
     Overloaded,
     UnknownModel,
 )
@@ -20,6 +21,7 @@ STATUSES: tuple[tuple[type[Exception], int], ...] = (
     (UnknownModel, 404),
     (Overloaded, 429),
     (ModelLoading, 503),
+    (OverBudget, 503),
     (ModelFailed, 503),
     (ArtefactError, 503),
 )
@@ -32,7 +34,7 @@ def response_to(error: Exception) -> Response | None:
             headers: list[Header] = []
             if isinstance(error, Overloaded):
                 headers.append(("retry-after", str(max(1, round(error.retry_after_s)))))
-            elif isinstance(error, ModelLoading):
+            elif isinstance(error, ModelLoading | OverBudget):
                 headers.append(("retry-after", "1"))
             return error_response(status, str(error), *headers)
     return None

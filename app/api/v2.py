@@ -8,9 +8,10 @@ from app.api.codec import decode_request, encode_result
 from app.api.inference import begin_record, timed_infer, wants_cache
 from app.exchange import Exchange, Response, error_response, json_response
 from engine.engine import VERSION
+from engine.models.loaded import LoadedModel
 from engine.types import InferRequest
 
-EXTENSIONS = ["binary_tensor_data"]
+EXTENSIONS = ["binary_tensor_data", "model_repository"]
 
 
 def server_metadata(exchange: Exchange) -> Response:
@@ -32,23 +33,25 @@ def ready(exchange: Exchange) -> Response:
 def model_metadata(exchange: Exchange) -> Response:
     """Name, versions, inputs and outputs; waits for a load, since the schema is the model's own."""
     engine, args = exchange.engine, exchange.path_args
-    slot = engine.registry.slot(args["model"], args.get("version"))
-    model = engine.registry.lease(slot, engine.settings.load_wait_s)
+    wait_s = engine.settings.load_wait_s
+    with engine.registry.lease(args["model"], args.get("version"), wait_s) as model:
+        return json_response(_metadata(model, engine.registry.versions(model.name)))
+
+
+def _metadata(model: LoadedModel, versions: list[str]) -> dict[str, object]:
     signature = model.signature
-    return json_response(
-        {
-            "name": model.name,
-            "versions": engine.registry.versions(model.name),
-            "platform": "sklearn",
-            "inputs": [spec.as_dict() for spec in signature.inputs],
-            "outputs": [spec.as_dict() for spec in signature.outputs],
-            "parameters": {
-                "backend": model.form,
-                "columns": list(signature.columns),
-                "description": model.entry.description,
-            },
-        }
-    )
+    return {
+        "name": model.name,
+        "versions": versions,
+        "platform": "sklearn",
+        "inputs": [spec.as_dict() for spec in signature.inputs],
+        "outputs": [spec.as_dict() for spec in signature.outputs],
+        "parameters": {
+            "backend": model.form,
+            "columns": list(signature.columns),
+            "description": model.entry.description,
+        },
+    }
 
 
 def model_ready(exchange: Exchange) -> Response:

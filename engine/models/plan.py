@@ -9,6 +9,7 @@
         parity      rows, unequal labels, largest difference
         run_us      median time by batch size, microseconds
         load_ms     time to open the form
+        memory_bytes  private memory that opening and running it adds, at least its file
         files       file name -> SHA-256, relative to the plan's folder
       chosen        the form that serves one row
       ranges        ((up to this many rows, form), ...), the last without an upper end
@@ -34,7 +35,7 @@ BATCH_ROWS = (1, 8, 32, 128)
 MAX_RANGES = 3
 MIN_GAIN = 1.25
 NO_LIMIT = 2**31
-FORMAT = 3
+FORMAT = 4
 """Raised whenever the meaning of a stored plan changes, so that old ones are made anew."""
 
 
@@ -48,6 +49,7 @@ class Candidate:
     parity: Parity | None = None
     run_us: Mapping[int, float] = field(default_factory=dict)
     load_ms: float | None = None
+    memory_bytes: int = 0
     files: Mapping[str, str] = field(default_factory=dict)
     outputs: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
@@ -68,6 +70,11 @@ class Plan:
 
     def candidate(self, form: str) -> Candidate:
         return next(c for c in self.candidates if c.form == form)
+
+    @property
+    def memory_bytes(self) -> int:
+        """What the forms that serve take in memory together."""
+        return sum(c.memory_bytes for c in self.candidates if c.verdict == "chosen")
 
     @property
     def speedup(self) -> float | None:
@@ -191,6 +198,7 @@ def _candidate(item: Mapping[str, Any]) -> Candidate:
         parity=parity,
         run_us={int(rows): us for rows, us in item["run_us"].items()},
         load_ms=item["load_ms"],
+        memory_bytes=int(item["memory_bytes"]),
         files=dict(item["files"]),
         outputs=dict(item["outputs"]),
     )

@@ -1,117 +1,139 @@
-"""Models in memory: loaded asynchronously, once each however many ask.
+"""Models in memory: loaded asynchronously, once each however many ask, within a budget.
 
-    cold ──load──> loading ──ok──> warm
+    cold ──load──> loading ──ok──> warm ──evicted, unloaded──> cold
                       └──error──> failed ──load again──> loading
 
-A request leases a model: a warm one at once, another by waiting for its load. A load
-reads the plan (or has it made in a child process), opens the chosen form and runs real
-rows through it before anybody sees it as warm.
+A request leases a model: a warm one at once, another by waiting for its load. Loading
+makes room first: the least recently used models that are neither leased nor pinned leave
+until the new one fits. The version that serves by default moves to a newer one only when
+that one is warm, so a broken version never replaces a working one.
 """
 
 from __future__ import annotations
 
 import contextlib
-import subprocess
+import itertools
 import threading
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, InvalidStateError
 from concurrent.futures import TimeoutError as FutureTimeout
-from dataclasses import dataclass
 
-from engine.errors import ModelFailed, ModelLoading, PyrometerError, UnknownModel
-from engine.models.loaded import LoadedModel, open_planned, open_unplanned
-from engine.models.plan_store import PlanStore
+from engine.errors import ModelFailed, ModelLoading, OverBudget, PyrometerError, UnknownModel
+from engine.models.loaded import LoadedModel
+from engine.models.opener import Opener
 from engine.models.repository import ModelEntry
+from engine.models.slots import Lease, Slot
 
 Submit = Callable[[Callable[[], None]], None]
 Clock = Callable[[], int]
-
-
-@dataclass(slots=True)
-class Slot:
-    """One model version and what became of it."""
-
-    entry: ModelEntry
-    state: str = "cold"
-    model: LoadedModel | None = None
-    error: str | None = None
-    loading: Future[LoadedModel] | None = None
-    load_ms: float | None = None
+ROOM_WAIT_S = 30.0
 
 
 class Registry:
     """All model versions of a repository.
 
     submit: runs a callable on a bounded pool; may raise Overloaded.
+    on_event: told (kind, text) of loads, evictions and failures.
     max_waiting: requests that may wait for loads at once; more would leave no thread for
     the models that are warm.
-    on_event: told (kind, text) of loads and failures, from the loading thread.
     """
 
     def __init__(
         self,
         entries: Iterable[ModelEntry],
-        store: PlanStore | None,
+        opener: Opener,
         submit: Submit,
         on_event: Callable[[str, str], None],
+        *,
         max_waiting: int,
+        budget_bytes: int,
         clock_ns: Clock = time.perf_counter_ns,
     ) -> None:
-        self._slots = {entry.key: Slot(entry) for entry in entries}
-        self._newest: dict[str, str] = {}
-        for name, version in self._slots:
-            if int(version) > int(self._newest.get(name, "0")):
-                self._newest[name] = version
-        self._store = store
+        self.budget_bytes = budget_bytes
+        self.resident_bytes = 0
+        self.evictions = 0
+        self.leased = 0
+        self._slots: dict[tuple[str, str], Slot] = {}
+        self._serving: dict[str, str] = {}
+        self._opener = opener
         self._submit = submit
         self._on_event = on_event
         self._max_waiting = max_waiting
         self._waiting = threading.Semaphore(max_waiting)
         self._clock_ns = clock_ns
+        self._ordinals = itertools.count(1)
         self._lock = threading.Lock()
-        self._children: set[subprocess.Popen[bytes]] = set()
-        self._closed = False
+        self._room = threading.Condition(self._lock)
+        self._room_wanted = 0
+        for entry in entries:
+            self._slots[entry.key] = Slot(entry)
+            serving = self._serving.get(entry.name, "0")
+            self._serving[entry.name] = max(serving, entry.version, key=int)
 
     def slot(self, name: str, version: str | None = None) -> Slot:
-        """The slot of a version, the newest by default. Raises UnknownModel."""
-        newest = self._newest.get(name)
-        if newest is None:
+        """The slot of a version, by default the one that serves. Raises UnknownModel."""
+        serving = self._serving.get(name)
+        if serving is None:
             raise UnknownModel(f"unknown model {name[:128]!r}")
-        slot = self._slots.get((name, version or newest))
+        slot = self._slots.get((name, version or serving))
         if slot is None:
             raise UnknownModel(f"model {name!r} has no version {str(version)[:32]!r}")
         return slot
 
     def slots(self) -> list[Slot]:
-        return list(self._slots.values())
+        with self._lock:
+            return list(self._slots.values())
+
+    def serves(self, slot: Slot) -> bool:
+        """True for the version that answers when none is named."""
+        return self._serving.get(slot.entry.name) == slot.entry.version
 
     def versions(self, name: str) -> list[str]:
-        return [slot.entry.version for slot in self._slots.values() if slot.entry.name == name]
+        return [slot.entry.version for slot in self.slots() if slot.entry.name == name]
 
-    def lease(self, slot: Slot, wait_s: float) -> LoadedModel:
-        """The loaded model; waits up to wait_s for its load, starting it if nobody has.
+    def lease(self, name: str, version: str | None, wait_s: float) -> Lease:
+        """A lease on a loaded model; waits up to wait_s for its load, starting it if needed.
 
-        Raises ModelFailed, ModelLoading (the wait ended first) or Overloaded.
+        Raises UnknownModel, ModelFailed, ModelLoading (the wait ended first), OverBudget or
+        Overloaded.
         """
-        model = slot.model
-        if model is not None:
-            return model
+        cold = False
+        while True:
+            slot = self.slot(name, version)
+            with self._lock:
+                model = slot.model
+                if model is not None:
+                    slot.leases += 1
+                    self.leased += 1
+                    slot.last_used = next(self._ordinals)
+                    return Lease(slot, model, cold, self._give_back)
+            cold = True
+            self._wait_for_load(slot, wait_s)
+
+    def _wait_for_load(self, slot: Slot, wait_s: float) -> None:
+        name = slot.entry.name
+        if slot.unloaded:
+            raise ModelFailed(f"model {name!r} was unloaded; load it before asking it")
         if slot.state == "failed":
-            raise ModelFailed(slot.error or f"{slot.entry.name} has failed")
+            raise ModelFailed(slot.error or f"{name} has failed")
         loading = self.load(slot)
         if not self._waiting.acquire(blocking=False):
             raise ModelLoading(
-                f"model {slot.entry.name!r} is loading; {self._max_waiting} requests already wait"
+                f"model {name!r} is loading; {self._max_waiting} requests already wait"
             )
         try:
-            return loading.result(timeout=wait_s)
+            loading.result(timeout=wait_s)
         except FutureTimeout:
-            raise ModelLoading(
-                f"model {slot.entry.name!r} is still loading after {wait_s:g} s"
-            ) from None
+            raise ModelLoading(f"model {name!r} is still loading after {wait_s:g} s") from None
         finally:
             self._waiting.release()
+
+    def _give_back(self, slot: Slot) -> None:
+        with self._lock:
+            slot.leases -= 1
+            if self._room_wanted and slot.leases == 0:
+                self._room.notify_all()
 
     def load(self, slot: Slot) -> Future[LoadedModel]:
         """Start loading, or join the load under way; a failed model is tried again."""
@@ -123,76 +145,237 @@ class Registry:
                 future.set_result(slot.model)
                 return future
             slot.loading, slot.state, slot.error = future, "loading", None
-        try:
-            self._submit(lambda: self._load(slot, future))
-        except PyrometerError as error:
-            self._finish(slot, future, None, error)
+            slot.unloaded = False
+            entry = slot.entry
+        self._start(slot, entry, future)
         return future
 
-    def _load(self, slot: Slot, future: Future[LoadedModel]) -> None:
-        started_ns = self._clock_ns()
+    def replace(self, slot: Slot, entry: ModelEntry) -> Future[LoadedModel]:
+        """Load other content of the same version beside the one that serves, then swap.
+
+        The old one serves until the new one is warm, and goes on when the new one fails.
+        """
+        future: Future[LoadedModel] = Future()
+        self._start(slot, entry, future)
+        return future
+
+    def _start(self, slot: Slot, entry: ModelEntry, future: Future[LoadedModel]) -> None:
         try:
-            model = self._open(slot.entry)
-            model.warm_up()
+            self._submit(lambda: self._load(slot, entry, future))
         except PyrometerError as error:
-            self._finish(slot, future, None, error)
+            self._failed(slot, entry, future, error)
+
+    def _load(self, slot: Slot, entry: ModelEntry, future: Future[LoadedModel]) -> None:
+        started_ns = self._clock_ns()
+        size_bytes = 0
+        try:
+            plan, size_bytes = self._opener.plan(entry)
+            self._make_room(entry, size_bytes)
+            try:
+                model = self._opener.open(entry, plan)
+            except BaseException:
+                self._free(size_bytes)
+                raise
+        except PyrometerError as error:
+            self._failed(slot, entry, future, error)
         except Exception as error:
             # Whatever a model's own code raises must not end the loading thread.
-            name = f"{slot.entry.name}/{slot.entry.version}"
-            failure = ModelFailed(f"{name} cannot be loaded: {type(error).__name__}: {error}")
-            self._finish(slot, future, None, failure)
+            name = f"{entry.name}/{entry.version}"
+            words = f"{name} cannot be loaded: {type(error).__name__}: {error}"
+            self._failed(slot, entry, future, ModelFailed(words))
         else:
-            slot.load_ms = (self._clock_ns() - started_ns) / 1e6
-            self._finish(slot, future, model, None)
+            load_ms = (self._clock_ns() - started_ns) / 1e6
+            self._loaded(slot, model, future, size_bytes, load_ms)
 
-    def _open(self, entry: ModelEntry) -> LoadedModel:
-        if self._store is None:
-            return open_unplanned(entry)
-        plan = self._store.read(entry) or self._store.make(entry, self._watch)
-        return open_planned(entry, plan, self._store.folder(entry))
-
-    def _watch(self, child: subprocess.Popen[bytes]) -> None:
+    def _make_room(self, entry: ModelEntry, size_bytes: int) -> None:
+        """Evict until size_bytes fit, and book them; waits for leases to end if it must."""
+        name = f"{entry.name}/{entry.version}"
+        if size_bytes > self.budget_bytes:
+            raise OverBudget(f"{name} takes {size_bytes} bytes; the budget is {self.budget_bytes}")
+        end = time.monotonic() + ROOM_WAIT_S
         with self._lock:
-            self._children = {other for other in self._children if other.poll() is None}
-            self._children.add(child)
-            closed = self._closed
-        if closed:
-            child.kill()
+            self._room_wanted += 1
+            try:
+                while self.resident_bytes + size_bytes > self.budget_bytes:
+                    idle = [
+                        s
+                        for s in self._slots.values()
+                        if s.model is not None and not s.leases and not s.pinned
+                    ]
+                    if idle:
+                        self._evict(min(idle, key=lambda s: s.last_used))
+                    elif not self._room.wait(max(0.0, end - time.monotonic())):
+                        raise OverBudget(
+                            f"{name} takes {size_bytes} bytes; all of the budget of "
+                            f"{self.budget_bytes} is in use or pinned"
+                        )
+                self.resident_bytes += size_bytes
+            finally:
+                self._room_wanted -= 1
 
-    def _finish(
+    def _evict(self, slot: Slot) -> None:
+        """Under the lock: drop a model that nobody uses."""
+        self.resident_bytes -= slot.bytes
+        self.evictions += 1
+        slot.model, slot.state, slot.bytes = None, "cold", 0
+
+    def _free(self, size_bytes: int) -> None:
+        with self._lock:
+            self.resident_bytes -= size_bytes
+            self._room.notify_all()
+
+    def _loaded(
         self,
         slot: Slot,
+        model: LoadedModel,
         future: Future[LoadedModel],
-        model: LoadedModel | None,
-        error: PyrometerError | None,
+        size_bytes: int,
+        load_ms: float,
     ) -> None:
         with self._lock:
-            slot.model, slot.loading = model, None
-            slot.state = "failed" if model is None else "warm"
-            slot.error = None if error is None else str(error)
-        if model is not None:
-            self._on_event(
-                "load",
-                f"{model.name} {model.version} loaded as {model.form} in {slot.load_ms:.0f} ms",
-            )
-        else:
-            self._on_event("failure", str(error))
-        with contextlib.suppress(InvalidStateError):  # the engine closed meanwhile
-            if model is not None:
-                future.set_result(model)
+            self.resident_bytes -= slot.bytes
+            if self._slots.get(model.entry.key) is slot:
+                slot.entry, slot.model, slot.bytes = model.entry, model, size_bytes
+                slot.state, slot.error, slot.problem = "warm", None, None
+                slot.load_ms, slot.last_used = load_ms, next(self._ordinals)
+                slot.loads += 1
+                serving = self._serving.get(model.name, "0")
+                self._serving[model.name] = max(serving, model.version, key=int)
             else:
-                future.set_exception(error or ModelFailed(slot.entry.name))
+                # The version left the repository while it was loading.
+                self.resident_bytes -= size_bytes
+                slot.bytes = 0
+            if slot.loading is future:
+                slot.loading = None
+        self._on_event(
+            "load", f"{model.name} {model.version} loaded as {model.form} in {load_ms:.0f} ms"
+        )
+        with contextlib.suppress(InvalidStateError):  # the engine closed meanwhile
+            future.set_result(model)
+
+    def _failed(
+        self, slot: Slot, entry: ModelEntry, future: Future[LoadedModel], error: PyrometerError
+    ) -> None:
+        fallback: Slot | None = None
+        with self._lock:
+            if slot.loading is future:
+                slot.loading = None
+            if slot.model is not None:
+                slot.problem = str(error)
+            else:
+                slot.entry, slot.state, slot.error = entry, "failed", str(error)
+                fallback = self._fall_back(slot)
+        goes_on = slot.model is not None or fallback is not None
+        self._on_event("failure", f"{error}{'; the version before goes on' if goes_on else ''}")
+        with contextlib.suppress(InvalidStateError):
+            future.set_exception(error)
+        if fallback is not None and fallback.model is None:
+            self.load(fallback)
+
+    def _fall_back(self, slot: Slot) -> Slot | None:
+        """Under the lock: let the newest version that has not failed serve instead."""
+        name = slot.entry.name
+        if not self.serves(slot):
+            return self._slots.get((name, self._serving.get(name, "")))
+        others = [s for s in self._slots.values() if s.entry.name == name and s.state != "failed"]
+        if not others:
+            return None
+        newest = max(others, key=lambda s: int(s.entry.version))
+        self._serving[name] = newest.entry.version
+        return newest
+
+    def evict_idle(self, name: str | None = None) -> tuple[int, int]:
+        """Drop models that are neither leased nor pinned; returns (models, bytes) freed."""
+        with self._lock:
+            idle = [
+                slot
+                for slot in self._slots.values()
+                if slot.model is not None
+                and not slot.leases
+                and not slot.pinned
+                and name in (None, slot.entry.name)
+            ]
+            freed_bytes = sum(slot.bytes for slot in idle)
+            for slot in idle:
+                self._evict(slot)
+            self._room.notify_all()
+        return len(idle), freed_bytes
+
+    def unload(self, slot: Slot) -> bool:
+        """Drop a model until it is loaded again by name; False while it is in use."""
+        with self._lock:
+            if slot.leases:
+                return False
+            slot.unloaded = True
+            if slot.model is not None:
+                self._evict(slot)
+                self._room.notify_all()
+        self._on_event("unload", f"{slot.entry.name} {slot.entry.version} unloaded")
+        return True
+
+    def pin(self, slot: Slot, pinned: bool) -> None:
+        """Keep a model in memory whatever the budget wants, or no longer."""
+        with self._lock:
+            slot.pinned = pinned
+            self._room.notify_all()
+
+    def sync(self, entries: Iterable[ModelEntry]) -> list[Future[LoadedModel]]:
+        """Follow the repository: load what is new or changed, drop what is gone.
+
+        A version older than the one that serves, and a model without preload, wait until
+        somebody asks. Returns the loads that were started.
+        """
+        found = {entry.key: entry for entry in entries}
+        to_load: list[Slot] = []
+        to_replace: list[tuple[Slot, ModelEntry]] = []
+        with self._lock:
+            for key in [key for key in self._slots if key not in found]:
+                self._drop(self._slots.pop(key))
+            for key, entry in found.items():
+                slot = self._slots.get(key)
+                if slot is None:
+                    slot = self._slots[key] = Slot(entry)
+                    if self._is_wanted(entry):
+                        to_load.append(slot)
+                    self._serving.setdefault(entry.name, entry.version)
+                elif slot.entry.digest != entry.digest:
+                    if slot.model is not None or slot.loading is not None:
+                        to_replace.append((slot, entry))
+                    else:
+                        slot.entry, slot.state, slot.error = entry, "cold", None
+                        if entry.preload:
+                            to_load.append(slot)
+        loads = [self.load(slot) for slot in to_load]
+        return loads + [self.replace(slot, entry) for slot, entry in to_replace]
+
+    def _is_wanted(self, entry: ModelEntry) -> bool:
+        """Under the lock: should a version that has just appeared be loaded at once?"""
+        serving = self._serving.get(entry.name)
+        if serving is None:
+            return entry.preload
+        current = self._slots.get((entry.name, serving))
+        is_used = entry.preload or (current is not None and current.model is not None)
+        return is_used and int(entry.version) > int(serving)
+
+    def _drop(self, slot: Slot) -> None:
+        """Under the lock: forget a version; requests that run on it finish."""
+        name = slot.entry.name
+        if slot.model is not None:
+            self.resident_bytes -= slot.bytes
+            slot.model, slot.state, slot.bytes = None, "cold", 0
+            self._room.notify_all()
+        if self._serving.get(name) == slot.entry.version:
+            left = [s.entry.version for s in self._slots.values() if s.entry.name == name]
+            if left:
+                self._serving[name] = max(left, key=int)
+            else:
+                del self._serving[name]
 
     def close(self) -> None:
         """End children that are still compiling; loads that wait for them fail."""
         with self._lock:
-            self._closed = True
-            children = list(self._children)
             waiting = [slot.loading for slot in self._slots.values() if slot.loading]
-        for child in children:
-            if child.poll() is None:
-                child.kill()
+        self._opener.close()
         for future in waiting:
-            if not future.done():
-                with contextlib.suppress(InvalidStateError):
-                    future.set_exception(ModelFailed("the engine is closing"))
+            with contextlib.suppress(InvalidStateError):
+                future.set_exception(ModelFailed("the engine is closing"))

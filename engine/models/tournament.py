@@ -12,7 +12,7 @@ import statistics
 import sys
 import time
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from engine.models import plan as plans
 from engine.models.backends import Backend
 from engine.models.backends.sklearn_backend import OUTPUT_METHODS, SklearnBackend, load_estimator
 from engine.models.calibration import number_rows, text_rows
-from engine.models.files import sha256_of
+from engine.models.files import private_bytes, sha256_of
 from engine.models.forms import forms_for, make_form, open_form
 from engine.models.parity import compare
 from engine.models.repository import ModelEntry, read_repository
@@ -52,6 +52,9 @@ def run_tournament(entry: ModelEntry, folder: Path, tolerance: float) -> plans.P
             reason="the oracle itself",
             run_us=time_batches(oracle, {name: rows}, signature.outputs[0].name),
             load_ms=load_ms,
+            memory_bytes=memory_of(
+                lambda: SklearnBackend(load_estimator(entry.artefact)), name, rows, entry.artefact
+            ),
         )
     ]
     candidates += [
@@ -107,6 +110,7 @@ def _compete(
         parity=parity,
         run_us=time_batches(backend, {name: rows}, signature.outputs[0].name),
         load_ms=load_ms,
+        memory_bytes=memory_of(lambda: open_form(form, path, made.outputs), name, rows, path),
         files={path.name: sha256_of(path)},
         outputs=made.outputs,
     )
@@ -182,6 +186,18 @@ def time_batches(
             times.append(time.perf_counter_ns() - started_ns)
         medians[rows] = statistics.median(times) / 1e3
     return medians
+
+
+def memory_of(open_again: Callable[[], Backend], name: str, rows: np.ndarray, file: Path) -> int:
+    """Private bytes that opening a form and running it adds, at least its file's size.
+
+    The libraries are loaded already, so only the model itself is counted.
+    """
+    before = private_bytes()
+    backend = open_again()
+    for batch in (rows[:1], rows[:32]):
+        backend.run({name: batch}, tuple(sorted(backend.covers))[:1])
+    return max(private_bytes() - before, file.stat().st_size)
 
 
 def _batches(inputs: Mapping[str, np.ndarray], rows: int) -> list[dict[str, np.ndarray]]:

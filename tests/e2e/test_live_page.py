@@ -72,7 +72,8 @@ def send_load(server: RunningServer, folder: Path, requests: int) -> None:
 
 
 def cached_items(server: RunningServer) -> int:
-    return int(call(server.port, "GET", "/performance/cache")[2]["tiers"][0]["items"])
+    tiers = call(server.port, "GET", "/performance/cache")[2]["tiers"]
+    return next(int(tier["items"]) for tier in tiers if tier["tier"] == "results")
 
 
 def until(condition: Callable[[], bool], deadline_s: float = 15) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -13,11 +12,10 @@ from engine.caching.key import result_key
 from engine.caching.memory import ITEM_OVERHEAD_BYTES, MISS, MemoryTier
 from engine.caching.single_flight import SingleFlight
 from engine.config import load_settings
-from engine.errors import ConfigurationError, ModelFailed, ModelLoading, Overloaded, UnknownModel
+from engine.errors import ConfigurationError, Overloaded
 from engine.executors.pool import WorkerPool
 from engine.models.parity import compare
-from engine.models.registry import Registry
-from engine.models.repository import ModelEntry, read_repository
+from engine.models.repository import read_repository
 from engine.telemetry.histogram import histogram_of, percentile_ms
 from engine.telemetry.record import RequestMetrics
 from engine.telemetry.recorder import Recorder
@@ -186,49 +184,6 @@ def test_a_bad_setting_names_itself() -> None:
         load_settings({"PORT": "70000"})
     with pytest.raises(ConfigurationError, match="optimise is 'maybe'"):
         load_settings({"PYROMETER_OPTIMISE": "maybe"})
-
-
-def test_waiting_for_loads_leaves_threads_for_warm_models(tmp_path: Path) -> None:
-    entry = ModelEntry("m", "1", tmp_path / "m/1/model.skops", "00")
-    jobs: list[Callable[[], None]] = []
-    registry = Registry([entry], None, jobs.append, lambda *_: None, max_waiting=1)
-    slot = registry.slot("m")
-    ended: list[ModelFailed] = []
-
-    def wait() -> None:
-        try:
-            registry.lease(slot, 10)
-        except ModelFailed as error:
-            ended.append(error)
-
-    waiter = threading.Thread(target=wait)
-    waiter.start()
-    refusal = ""
-    while "already wait" not in refusal:
-        with pytest.raises(ModelLoading) as raised:
-            registry.lease(slot, 0)
-        refusal = str(raised.value)
-    assert len(jobs) == 1
-    registry.close()
-    waiter.join(10)
-    assert "closing" in str(ended[0])
-
-
-def test_a_model_that_cannot_be_loaded_fails_with_its_reason(tmp_path: Path) -> None:
-    entry = ModelEntry("m", "1", tmp_path / "m/1/model.skops", "00")
-    events: list[tuple[str, str]] = []
-    registry = Registry(
-        [entry], None, lambda job: job(), lambda *event: events.append(event), max_waiting=1
-    )
-    slot = registry.slot("m")
-    with pytest.raises(ModelFailed, match="m/1 cannot be loaded"):
-        registry.lease(slot, 1)
-    assert slot.state == "failed"
-    assert events[0][0] == "failure"
-    with pytest.raises(ModelFailed):
-        registry.lease(slot, 1)
-    with pytest.raises(UnknownModel, match="no version '7'"):
-        registry.slot("m", "7")
 
 
 def test_a_bad_folder_is_a_problem_and_the_others_are_served(tmp_path: Path) -> None:

@@ -1,0 +1,62 @@
+"""V2's model repository extension: what is there, load, unload."""
+
+from __future__ import annotations
+
+from app.exchange import Exchange, Response, error_response, json_response, parse_json
+from engine.errors import InvalidInput, ModelFailed
+from engine.models.slots import Slot
+
+V2_STATES = {"warm": "READY", "loading": "LOADING", "cold": "UNAVAILABLE", "failed": "UNAVAILABLE"}
+
+
+def index(exchange: Exchange) -> Response:
+    """POST {"ready": bool?}: every model version, or those that are ready."""
+    content = exchange.body()
+    body = parse_json(content) if content else {}
+    if not isinstance(body, dict) or not isinstance(body.get("ready", False), bool):
+        raise InvalidInput("body must be an object; ready must be true or false")
+    slots = exchange.engine.registry.slots()
+    return json_response(
+        [_item(slot) for slot in slots if slot.state == "warm" or not body.get("ready")]
+    )
+
+
+def _item(slot: Slot) -> dict[str, str]:
+    return {
+        "name": slot.entry.name,
+        "version": slot.entry.version,
+        "state": V2_STATES[slot.state],
+        "reason": slot.error or slot.problem or ("unloaded" if slot.unloaded else ""),
+    }
+
+
+def load(exchange: Exchange) -> Response:
+    """POST: look at the repository again, then load the model and wait until it is warm.
+
+    A model that is warm already is left as it is, unless its content changed.
+    """
+    engine = exchange.engine
+    changes = engine.reload()
+    slot = engine.registry.slot(exchange.path_args["model"])
+    for loading in [*changes, engine.registry.load(slot)]:
+        try:
+            loading.result(engine.settings.compile_timeout_s)
+        except TimeoutError:
+            raise ModelFailed(f"model {slot.entry.name!r} is still loading") from None
+        except ModelFailed:
+            # Another model's failure is its own; this one's shows below.
+            continue
+    slot = engine.registry.slot(exchange.path_args["model"])
+    if slot.state != "warm" or slot.problem:
+        raise ModelFailed(slot.problem or slot.error or f"{slot.entry.name} is {slot.state}")
+    return json_response({"name": slot.entry.name, "version": slot.entry.version})
+
+
+def unload(exchange: Exchange) -> Response:
+    """POST: drop the model's versions from memory until it is loaded again; 409 while in use."""
+    registry = exchange.engine.registry
+    name = registry.slot(exchange.path_args["model"]).entry.name
+    for version in registry.versions(name):
+        if not registry.unload(registry.slot(name, version)):
+            return error_response(409, f"model {name!r} is answering requests; try again")
+    return json_response({"name": name})

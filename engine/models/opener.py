@@ -1,0 +1,79 @@
+"""From an entry on disk to a warm model: plan, room, open, warm-up."""
+
+from __future__ import annotations
+
+import subprocess
+import threading
+from typing import Protocol
+
+from engine.models.loaded import LoadedModel, open_planned, open_unplanned
+from engine.models.plan import Plan
+from engine.models.plan_store import PlanStore
+from engine.models.repository import ModelEntry
+
+
+class Opener(Protocol):
+    """Opens entries in two steps, so that room can be made between them."""
+
+    def plan(self, entry: ModelEntry) -> tuple[Plan | None, int]:
+        """The plan and the bytes that the opened model will take."""
+        ...
+
+    def open(self, entry: ModelEntry, plan: Plan | None) -> LoadedModel:
+        """A model that has answered real rows. Raises what the model raises."""
+        ...
+
+    def close(self) -> None:
+        """End what is still being planned."""
+        ...
+
+
+class PlainOpener:
+    """Plain scikit-learn, no plans; a model is charged for its artefact's size."""
+
+    def plan(self, entry: ModelEntry) -> tuple[Plan | None, int]:
+        return None, entry.artefact.stat().st_size
+
+    def open(self, entry: ModelEntry, plan: Plan | None) -> LoadedModel:
+        model = open_unplanned(entry)
+        model.warm_up()
+        return model
+
+    def close(self) -> None:
+        """Nothing runs in the background."""
+
+
+class PlanningOpener:
+    """Opens the forms of stored plans; makes missing plans in child processes."""
+
+    def __init__(self, store: PlanStore) -> None:
+        self._store = store
+        self._lock = threading.Lock()
+        self._children: set[subprocess.Popen[bytes]] = set()
+        self._closed = False
+
+    def plan(self, entry: ModelEntry) -> tuple[Plan | None, int]:
+        plan = self._store.read(entry) or self._store.make(entry, self._watch)
+        return plan, plan.memory_bytes
+
+    def open(self, entry: ModelEntry, plan: Plan | None) -> LoadedModel:
+        assert plan is not None, "this opener always plans"
+        model = open_planned(entry, plan, self._store.folder(entry))
+        model.warm_up()
+        return model
+
+    def _watch(self, child: subprocess.Popen[bytes]) -> None:
+        with self._lock:
+            self._children = {other for other in self._children if other.poll() is None}
+            self._children.add(child)
+            closed = self._closed
+        if closed:
+            child.kill()
+
+    def close(self) -> None:
+        with self._lock:
+            self._closed = True
+            children = list(self._children)
+        for child in children:
+            if child.poll() is None:
+                child.kill()

@@ -1,0 +1,70 @@
+"""Follows the repository on disk and tells when it has changed and come to rest."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+log = logging.getLogger(__name__)
+
+Fingerprint = frozenset[tuple[str, int, int, int]]
+
+
+def fingerprint(root: Path) -> Fingerprint:
+    """Path, inode, size and modification time (ns) of every file of every model version."""
+    found = set()
+    for folder, folders, files in os.walk(root):
+        # A model's folder, its versions, no deeper; a dot begins what is still being written.
+        depth = len(Path(folder).relative_to(root).parts)
+        folders[:] = [name for name in folders if depth < 2 and not name.startswith(".")]
+        for name in files:
+            path = os.path.join(folder, name)
+            try:
+                status = os.stat(path, follow_symlinks=False)
+            except FileNotFoundError:
+                continue
+            found.add((path, status.st_ino, status.st_size, status.st_mtime_ns))
+    return frozenset(found)
+
+
+class Watcher:
+    """One thread that looks every interval_s.
+
+    on_change is called once the files have been the same for two looks running, so that a
+    copy under way is not read half.
+    """
+
+    def __init__(self, root: Path, interval_s: float, on_change: Callable[[], object]) -> None:
+        self._root, self._interval_s, self._on_change = root, interval_s, on_change
+        self._settled = self._seen = fingerprint(root)
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="pyrometer-watcher", daemon=True)
+
+    def look(self) -> bool:
+        """Look once; True when a change has come to rest and on_change was called."""
+        now = fingerprint(self._root)
+        at_rest, self._seen = now == self._seen, now
+        if not at_rest or now == self._settled:
+            return False
+        self._settled = now
+        self._on_change()
+        return True
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stop.set()
+        if self._thread.is_alive():
+            self._thread.join(2)
+
+    def _run(self) -> None:
+        while not self._stop.wait(self._interval_s):
+            try:
+                self.look()
+            except Exception:
+                # A repository that cannot be read now may be readable at the next look.
+                log.exception("the repository could not be followed")
