@@ -59,6 +59,20 @@ def until_serving(server: RunningServer, version: str) -> None:
         time.sleep(0.05)
 
 
+def once_loaded(server: RunningServer, version: str) -> dict[str, str]:
+    """A version's line of the index, once its load has ended either way."""
+    end = time.monotonic() + 60
+    while time.monotonic() < end:
+        index = call(server.port, "POST", "/v2/repository/index", {})[2]
+        line: dict[str, str] = next(item for item in index if item["version"] == version)
+        if line["state"] in ("READY", "UNAVAILABLE") and (
+            line["state"] == "READY" or line["reason"]
+        ):
+            return line
+        time.sleep(0.05)
+    raise AssertionError(f"version {version} never ended loading")
+
+
 def test_versions_swap_under_load_without_a_failed_request(
     changing: tuple[RunningServer, Path],
 ) -> None:
@@ -80,13 +94,12 @@ def test_versions_swap_under_load_without_a_failed_request(
     write_version(models, 3, None)
     write_version(models, 4, 1004)
     until_serving(server, "4")
+    broken = once_loaded(server, "3")
     stop.set()
     for asker in askers:
         asker.join(10)
     assert failures == []
     assert seen == {"1", "2", "4"}
-    index = call(server.port, "POST", "/v2/repository/index", {})[2]
-    broken = next(item for item in index if item["version"] == "3")
     assert broken["state"] == "UNAVAILABLE"
     assert broken["reason"]
 
