@@ -124,7 +124,7 @@ def list_models(settings: Settings) -> int:
     from engine.models.repository import read_repository
 
     repository = read_repository(settings.models)
-    store = PlanStore(settings.state, settings.parity_tolerance, settings.compile_timeout_s)
+    store = PlanStore.of(settings)
     for entry in repository.entries:
         plan = store.read(entry)
         words = plan.reason if plan else "no plan yet; it is made when the model is first loaded"
@@ -148,7 +148,7 @@ def print_plan(settings: Settings, name: str) -> int:
     found = [e for e in read_repository(settings.models).entries if e.name == name]
     if not found:
         raise UnknownModel(f"unknown model {name!r} in {settings.models}/")
-    store = PlanStore(settings.state, settings.parity_tolerance, settings.compile_timeout_s)
+    store = PlanStore.of(settings)
     entry = found[-1]
     print(plan_table(store.read(entry) or store.make(entry, lambda child: None)))
     return 0

@@ -17,7 +17,7 @@ from engine.errors import InvalidInput, PyrometerError
 from engine.executors.pool import WorkerPool
 from engine.inventory import inventory
 from engine.models.loaded import WARM_UP_ROWS, LoadedModel
-from engine.models.opener import Opener, PlainOpener, PlanningOpener
+from engine.models.opener import PlainOpener, PlanningOpener
 from engine.models.plan_store import PlanStore
 from engine.models.registry import Registry
 from engine.models.repository import read_repository
@@ -32,14 +32,6 @@ VERSION = "0.1.0"
 TIERS = ("models", "results")
 
 
-def _opener(settings: Settings) -> Opener:
-    if not settings.optimise:
-        return PlainOpener()
-    return PlanningOpener(
-        PlanStore(settings.state, settings.parity_tolerance, settings.compile_timeout_s)
-    )
-
-
 class Engine:
     """One engine over one repository. Several may live in one process.
 
@@ -48,6 +40,8 @@ class Engine:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
+        # It looks before the reading, so that a change between the two is not missed.
+        self._watcher = Watcher(settings.models, settings.reload_interval_s, self.reload)
         repository = read_repository(settings.models)
         self.problems = repository.problems
         self.recorder = Recorder()
@@ -56,13 +50,12 @@ class Engine:
         self.pool = WorkerPool("load", settings.load_workers, settings.load_queue)
         self.registry = Registry(
             repository.entries,
-            _opener(settings),
+            PlanningOpener(PlanStore.of(settings)) if settings.optimise else PlainOpener(),
             self.pool.submit,
             self.ticker.event,
             max_waiting=max(1, settings.http_threads // 2),
             budget_bytes=settings.model_cache_bytes,
         )
-        self._watcher = Watcher(settings.models, settings.reload_interval_s, self.reload)
         keeps_results = settings.optimise and settings.result_cache
         self.results = MemoryTier(settings.result_cache_bytes) if keeps_results else None
         self._flights: SingleFlight[dict[str, np.ndarray]] = SingleFlight()
@@ -101,7 +94,7 @@ class Engine:
     def infer(self, request: InferRequest) -> InferResult:
         """Answer one request.
 
-        Raises UnknownModel, InvalidInput, ModelFailed, ModelLoading or Overloaded.
+        Raises UnknownModel, InvalidInput, ModelFailed, ModelLoading, OverBudget or Overloaded.
         """
         entered_ns = time.perf_counter_ns()
         lease = self.registry.lease(request.model, request.version, self.settings.load_wait_s)

@@ -107,9 +107,7 @@ class LoadedModel:
     def _scikit_learn(self) -> Backend:
         with self._oracle_lock:
             if self._oracle is None:
-                self._oracle = sklearn_backend.SklearnBackend(
-                    sklearn_backend.load_estimator(self.entry.artefact)
-                )
+                self._oracle = sklearn_backend.open_sklearn(self.entry.artefact)
             return self._oracle
 
 
@@ -132,8 +130,7 @@ def open_planned(entry: ModelEntry, plan: Plan, folder: Path) -> LoadedModel:
     opened: dict[str, Backend] = {}
     for form in dict.fromkeys(form for _, form in plan.ranges):
         if form == sklearn_backend.NAME:
-            estimator = sklearn_backend.load_estimator(entry.artefact)
-            opened[form] = sklearn_backend.SklearnBackend(estimator)
+            opened[form] = sklearn_backend.open_sklearn(entry.artefact)
         else:
             chosen = plan.candidate(form)
             (file,) = chosen.files
@@ -146,6 +143,6 @@ def open_unplanned(entry: ModelEntry) -> LoadedModel:
     """Plain scikit-learn, no plan: what `optimise = off` serves and the tests compare with."""
     from engine.models.tournament import describe
 
-    backend = sklearn_backend.SklearnBackend(sklearn_backend.load_estimator(entry.artefact))
+    backend = sklearn_backend.open_sklearn(entry.artefact)
     signature, _ = describe(entry, backend)
     return LoadedModel(entry, signature, [(NO_LIMIT, backend)], None)

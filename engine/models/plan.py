@@ -11,7 +11,6 @@
         load_ms     time to open the form
         memory_bytes  private memory that opening and running it adds, at least its file
         files       file name -> SHA-256, relative to the plan's folder
-      chosen        the form that serves one row
       ranges        ((up to this many rows, form), ...), the last without an upper end
       reason        in words
 
@@ -62,7 +61,6 @@ class Plan:
     version: str
     signature: Signature
     candidates: tuple[Candidate, ...]
-    chosen: str
     ranges: tuple[tuple[int, str], ...]
     reason: str
     tolerance: float
@@ -70,6 +68,11 @@ class Plan:
 
     def candidate(self, form: str) -> Candidate:
         return next(c for c in self.candidates if c.form == form)
+
+    @property
+    def chosen(self) -> str:
+        """The form that serves one row."""
+        return self.ranges[0][1]
 
     @property
     def memory_bytes(self) -> int:
@@ -87,6 +90,7 @@ class Plan:
     def as_dict(self) -> dict[str, Any]:
         value = asdict(self)
         value["signature"] = self.signature.as_dict()
+        value["chosen"] = self.chosen
         for candidate in value["candidates"]:
             candidate["run_us"] = {str(rows): us for rows, us in candidate["run_us"].items()}
             if candidate["parity"] and math.isinf(candidate["parity"]["max_difference"]):
@@ -176,7 +180,6 @@ def plan_from_dict(value: Mapping[str, Any]) -> Plan:
         version=value["version"],
         signature=signature_from_dict(value["signature"]),
         candidates=tuple(_candidate(item) for item in value["candidates"]),
-        chosen=value["chosen"],
         ranges=tuple((int(rows), str(form)) for rows, form in value["ranges"]),
         reason=value["reason"],
         tolerance=float(value["tolerance"]),

@@ -23,6 +23,7 @@ from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
+from engine.config import Settings
 from engine.errors import ArtefactError, ModelFailed
 from engine.models.files import private_folder, sha256_of
 from engine.models.plan import FORMAT, Plan, plan_from_dict
@@ -56,6 +57,11 @@ class PlanStore:
         self._root = private_folder(private_folder(state) / "plans")
         self._tolerance = tolerance
         self._compile_timeout_s = compile_timeout_s
+
+    @classmethod
+    def of(cls, settings: Settings) -> PlanStore:
+        """The store that the settings describe."""
+        return cls(settings.state, settings.parity_tolerance, settings.compile_timeout_s)
 
     def key(self, entry: ModelEntry) -> str:
         text = f"{machine_fingerprint()}\n{self._tolerance!r}\n{entry.digest}"
@@ -108,8 +114,7 @@ class PlanStore:
         self, entry: ModelEntry, folder: Path, watch: Callable[[subprocess.Popen[bytes]], None]
     ) -> None:
         job = {
-            "models": str(entry.folder.parent.parent.resolve()),
-            "name": entry.name,
+            "model": str(entry.folder.parent.resolve()),
             "version": entry.version,
             "folder": str(folder.resolve()),
             "tolerance": self._tolerance,

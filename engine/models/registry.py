@@ -167,7 +167,6 @@ class Registry:
 
     def _load(self, slot: Slot, entry: ModelEntry, future: Future[LoadedModel]) -> None:
         started_ns = self._clock_ns()
-        size_bytes = 0
         try:
             plan, size_bytes = self._opener.plan(entry)
             self._make_room(entry, size_bytes)

@@ -105,13 +105,14 @@ def read_repository(root: Path) -> Repository:
         if folder.name.startswith(".") or not folder.is_dir():
             continue
         try:
-            entries.extend(_read_model(folder))
+            entries.extend(read_model(folder))
         except (ArtefactError, OSError, ValueError) as error:
             problems[folder.name] = str(error)
     return Repository(tuple(entries), problems)
 
 
-def _read_model(folder: Path) -> list[ModelEntry]:
+def read_model(folder: Path) -> list[ModelEntry]:
+    """The versions of one model's folder, ascending. Raises ArtefactError, OSError, ValueError."""
     if not NAME_PATTERN.fullmatch(folder.name):
         raise ArtefactError(f"{folder.name!r} is no model name; use letters, digits, '_', '.', '-'")
     if folder.is_symlink():

@@ -1,6 +1,6 @@
 """The tournament, run in a child process: `python -m engine.models.tournament`.
 
-stdin: JSON {models, name, version, folder, tolerance}. The child writes its compiled
+stdin: JSON {model, version, folder, tolerance}. The child writes its compiled
 forms and plan.json into `folder`; the parent verifies and publishes them. A crash, a
 hang or a leak of a converter stays in the child.
 """
@@ -20,12 +20,12 @@ import numpy as np
 
 from engine.models import plan as plans
 from engine.models.backends import Backend
-from engine.models.backends.sklearn_backend import OUTPUT_METHODS, SklearnBackend, load_estimator
+from engine.models.backends.sklearn_backend import OUTPUT_METHODS, SklearnBackend, open_sklearn
 from engine.models.calibration import number_rows, text_rows
 from engine.models.files import private_bytes, sha256_of
 from engine.models.forms import forms_for, make_form, open_form
 from engine.models.parity import compare
-from engine.models.repository import ModelEntry, read_repository
+from engine.models.repository import ModelEntry, read_model
 from engine.models.signature import Signature
 from engine.types import TensorSpec, datatype_of
 
@@ -40,7 +40,7 @@ def run_tournament(entry: ModelEntry, folder: Path, tolerance: float) -> plans.P
     Raises ArtefactError when the artefact itself cannot be loaded.
     """
     started_ns = time.perf_counter_ns()
-    oracle = SklearnBackend(load_estimator(entry.artefact))
+    oracle = open_sklearn(entry.artefact)
     load_ms = (time.perf_counter_ns() - started_ns) / 1e6
     signature, rows = describe(entry, oracle)
     name = signature.inputs[0].name
@@ -53,7 +53,7 @@ def run_tournament(entry: ModelEntry, folder: Path, tolerance: float) -> plans.P
             run_us=time_batches(oracle, {name: rows}, signature.outputs[0].name),
             load_ms=load_ms,
             memory_bytes=memory_of(
-                lambda: SklearnBackend(load_estimator(entry.artefact)), name, rows, entry.artefact
+                lambda: open_sklearn(entry.artefact), name, rows, entry.artefact
             ),
         )
     ]
@@ -71,7 +71,6 @@ def run_tournament(entry: ModelEntry, folder: Path, tolerance: float) -> plans.P
         version=entry.version,
         signature=signature,
         candidates=marked,
-        chosen=ranges[0][1],
         ranges=ranges,
         reason=reason,
         tolerance=tolerance,
@@ -211,10 +210,8 @@ def main() -> int:
     warnings.simplefilter("ignore")
     job = json.load(sys.stdin)
     folder = Path(job["folder"])
-    repository = read_repository(Path(job["models"]))
-    wanted = (job["name"], job["version"])
     try:
-        entry = next(e for e in repository.entries if e.key == wanted)
+        entry = next(e for e in read_model(Path(job["model"])) if e.version == job["version"])
         plan = run_tournament(entry, folder, float(job["tolerance"]))
     except Exception as error:
         first_line = (str(error).strip().splitlines() or [""])[0]

@@ -63,3 +63,8 @@ class SklearnBackend:
     ) -> dict[str, np.ndarray]:
         (rows,) = inputs.values()
         return {name: np.asarray(getattr(self.estimator, name)(rows)) for name in outputs}
+
+
+def open_sklearn(artefact: Path) -> SklearnBackend:
+    """The backend of a skops file. Raises what `load_estimator` raises."""
+    return SklearnBackend(load_estimator(artefact))
