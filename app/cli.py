@@ -15,14 +15,13 @@ from typing import Any
 from app.signals import hold_signals
 from engine.config import PREFIX, Settings, load_settings, parse_value
 from engine.errors import ConfigurationError, PyrometerError, UnknownModel
+from engine.version import VERSION
 
 log = logging.getLogger("pyrometer")
 
 
 def build_parser() -> argparse.ArgumentParser:
     """The command line; every setting is a flag of `serve`, with its unit and default."""
-    from engine.engine import VERSION
-
     parser = argparse.ArgumentParser(
         prog="pyrometer", description="A model server that answers in microseconds and shows why."
     )

@@ -10,8 +10,8 @@ from app.console import build_console
 from app.front import Front
 from app.routes import ROUTES
 from components.catalogue import CatalogueEntry
-from engine.engine import VERSION
 from engine.telemetry.catalogue import METRICS
+from engine.version import VERSION
 
 
 def build_flask(front: Front) -> flask.Flask:

@@ -27,8 +27,8 @@ from engine.telemetry.record import ProcessMemory
 from engine.telemetry.recorder import Recorder
 from engine.telemetry.ticker import Ticker
 from engine.types import InferRequest, InferResult, InferTimings
+from engine.version import VERSION
 
-VERSION = "0.1.0"
 TIERS = ("models", "results")
 
 

@@ -7,9 +7,9 @@ import time
 from app.api.codec import decode_request, encode_result
 from app.api.inference import begin_record, timed_infer, wants_cache
 from app.exchange import Exchange, Response, error_response, json_response
-from engine.engine import VERSION
 from engine.models.loaded import LoadedModel
 from engine.types import InferRequest
+from engine.version import VERSION
 
 EXTENSIONS = ["binary_tensor_data", "model_repository"]
 

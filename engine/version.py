@@ -1,0 +1,3 @@
+"""Pyrometer's version, where reading it imports nothing else."""
+
+VERSION = "0.1.0"
