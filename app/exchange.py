@@ -69,6 +69,14 @@ class Exchange:
         """The body as JSON. Raises InvalidInput; an empty body is an error too."""
         return parse_json(self.body())
 
+    def json_object(self) -> dict[str, Any]:
+        """The body as a JSON object; an empty body is {}. Raises InvalidInput."""
+        content = self.body()
+        body = parse_json(content) if content else {}
+        if not isinstance(body, dict):
+            raise InvalidInput("body must be an object")
+        return body
+
     def query(self, name: str) -> str | None:
         """The first value of a query parameter; None where it is absent."""
         from urllib.parse import parse_qs

@@ -17,7 +17,7 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -142,33 +142,56 @@ def table(results: dict[tuple[str, int], list[Window]], names: Sequence[str]) ->
     return "\n".join(lines)
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(prog="bench", description=__doc__)
+def run_windows(
+    chosen: Sequence[Case], models: Path, scratch: Path, windows: int, seconds: float
+) -> dict[tuple[str, int], list[Window]]:
+    """Alternating windows of every case, one server at a time, by (name, connections).
+
+    An idle peer must not cost the one measured. Each server is warmed for a second first.
+    """
+    with np.load(models / "breast_cancer/1/samples.npz") as samples:
+        rows = samples["input"]
+    script = scratch / "rows.lua"
+    write_wrk_script(script, np.concatenate([rows, rows * 1.001])[:500])
+    results: dict[tuple[str, int], list[Window]] = {}
+    for window in range(windows):
+        for case in chosen:
+            with running(case):
+                measure(case, 10, script, 1)
+                for connections in CONNECTIONS:
+                    measured = measure(case, connections, script, seconds)
+                    results.setdefault((case.name, connections), []).append(measured)
+        print(f"window {window + 1} of {windows}", file=sys.stderr, flush=True)
+    return results
+
+
+def compare(
+    prog: str, description: str | None, cases_of: Callable[[Path, Path], list[Case]]
+) -> str | None:
+    """Read the command line, measure the cases and return their table; None without wrk.
+
+    cases_of: (models, state) -> cases.
+    """
+    parser = argparse.ArgumentParser(prog=prog, description=description)
     parser.add_argument("--models", type=Path, default=Path("models"))
     parser.add_argument("--windows", type=int, default=5, help="alternating windows a case")
     parser.add_argument("--seconds", type=float, default=4.0, help="length of a window, s")
     arguments = parser.parse_args()
     if shutil.which("wrk") is None:
-        print("bench needs wrk (Debian: apt-get install wrk)", file=sys.stderr)
-        return 2
-    with np.load(arguments.models / "breast_cancer/1/samples.npz") as samples:
-        rows = samples["input"]
-    nudged = np.concatenate([rows, rows * 1.001])[:500]
+        print(f"{prog} needs wrk (Debian: apt-get install wrk)", file=sys.stderr)
+        return None
     with tempfile.TemporaryDirectory() as scratch:
-        script = Path(scratch) / "rows.lua"
-        write_wrk_script(script, nudged)
-        chosen = cases(arguments.models, Path(scratch) / "state")
-        results: dict[tuple[str, int], list[Window]] = {}
-        for window in range(arguments.windows):
-            for case in chosen:
-                # One server at a time: an idle peer must not cost the one measured.
-                with running(case):
-                    measure(case, 10, script, 1)
-                    for connections in CONNECTIONS:
-                        measured = measure(case, connections, script, arguments.seconds)
-                        results.setdefault((case.name, connections), []).append(measured)
-            print(f"window {window + 1} of {arguments.windows}", file=sys.stderr, flush=True)
-    text = table(results, [case.name for case in chosen])
+        chosen = cases_of(arguments.models, Path(scratch) / "state")
+        results = run_windows(
+            chosen, arguments.models, Path(scratch), arguments.windows, arguments.seconds
+        )
+    return table(results, [case.name for case in chosen])
+
+
+def main() -> int:
+    text = compare("bench", __doc__, cases)
+    if text is None:
+        return 2
     (ROOT / "bench/results.md").write_text(text + "\n")
     print(text)
     return 0

@@ -7,7 +7,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -15,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
+from tests.waiting import until
 
 ROOT = Path(__file__).parent.parent
 START_DEADLINE_S = 120
@@ -43,15 +44,20 @@ class RunningServer:
 
     def wait_ready(self, deadline_s: float = START_DEADLINE_S) -> None:
         """Return once /v2/health/ready answers 200; fail at the deadline."""
-        end = time.monotonic() + deadline_s
-        while time.monotonic() < end:
+
+        def ready() -> bool:
             assert self.process.poll() is None, "the server ended while starting"
-            try:
-                with urllib.request.urlopen(f"{self.url}/v2/health/ready", timeout=5):
-                    return
-            except (urllib.error.URLError, ConnectionError, TimeoutError):
-                time.sleep(0.02)
-        raise AssertionError(f"not ready within {deadline_s:g} s")
+            return self.answers("/v2/health/ready")
+
+        until(ready, deadline_s, "ready")
+
+    def answers(self, path: str) -> bool:
+        """True when a GET of the path is answered with 2xx."""
+        try:
+            with urllib.request.urlopen(f"{self.url}{path}", timeout=5):
+                return True
+        except (urllib.error.URLError, ConnectionError, TimeoutError):
+            return False
 
     def stop(self) -> int:
         """SIGTERM, then the exit status."""
@@ -112,16 +118,5 @@ def flask_door_server(
 ) -> RunningServer:
     """The same models through Flask's door; it uses the plans `server` has made."""
     running = start_server(bundled_models, shared_state, "--http-door", "flask")
-    _wait_for_console(running)
+    until(lambda: running.answers("/"), 30, "the console")
     return running
-
-
-def _wait_for_console(server: RunningServer) -> None:
-    end = time.monotonic() + 30
-    while time.monotonic() < end:
-        try:
-            with urllib.request.urlopen(f"{server.url}/", timeout=5):
-                return
-        except urllib.error.HTTPError:
-            time.sleep(0.05)
-    raise AssertionError("the console did not come up")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from app.exchange import Exchange, Response, json_response, parse_json
+from app.exchange import Exchange, Response, json_response
 from engine.errors import InvalidInput
 from engine.inventory import caches, inventory
 
@@ -100,12 +100,7 @@ def clear_cache(exchange: Exchange) -> Response:
 
 
 def _object(exchange: Exchange, known: set[str]) -> dict[str, Any]:
-    content = exchange.body()
-    if not content:
-        return {}
-    body = parse_json(content)
-    if not isinstance(body, dict):
-        raise InvalidInput("body must be an object")
+    body = exchange.json_object()
     if unknown := sorted(body.keys() - known):
         raise InvalidInput(f"unknown field {unknown[0][:80]!r}; known: {', '.join(sorted(known))}")
     return body

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from app.exchange import Exchange, Response, error_response, json_response, parse_json
+from app.exchange import Exchange, Response, error_response, json_response
 from engine.errors import InvalidInput, ModelFailed
 from engine.models.slots import Slot
 
@@ -11,10 +11,9 @@ V2_STATES = {"warm": "READY", "loading": "LOADING", "cold": "UNAVAILABLE", "fail
 
 def index(exchange: Exchange) -> Response:
     """POST {"ready": bool?}: every model version, or those that are ready."""
-    content = exchange.body()
-    body = parse_json(content) if content else {}
-    if not isinstance(body, dict) or not isinstance(body.get("ready", False), bool):
-        raise InvalidInput("body must be an object; ready must be true or false")
+    body = exchange.json_object()
+    if not isinstance(body.get("ready", False), bool):
+        raise InvalidInput("ready must be true or false")
     slots = exchange.engine.registry.slots()
     return json_response(
         [_item(slot) for slot in slots if slot.state == "warm" or not body.get("ready")]

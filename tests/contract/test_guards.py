@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from tests.conftest import RunningServer
 from tests.contract.http import call
 
 STATE_CHANGING = [
@@ -14,13 +13,6 @@ STATE_CHANGING = [
     "/analyze/fraud",
     "/_dash-update-component",
 ]
-
-
-@pytest.fixture(params=["front", "flask"])
-def port(request: pytest.FixtureRequest) -> int:
-    fixture = "server" if request.param == "front" else "flask_door_server"
-    running: RunningServer = request.getfixturevalue(fixture)
-    return running.port
 
 
 @pytest.mark.parametrize("path", STATE_CHANGING)

@@ -8,17 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.conftest import RunningServer
 from tests.contract.http import call, tensor
 
 INFER = "/v2/models/breast_cancer/infer"
-
-
-@pytest.fixture(params=["front", "flask"])
-def port(request: pytest.FixtureRequest) -> int:
-    fixture = "server" if request.param == "front" else "flask_door_server"
-    running: RunningServer = request.getfixturevalue(fixture)
-    return running.port
 
 
 @pytest.fixture(scope="module")

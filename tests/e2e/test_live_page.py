@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ import pytest
 from tests.conftest import RunningServer, StartServer
 from tests.contract.http import call
 from tests.integration.test_parity_over_http import rows_of
+from tests.waiting import until
 
 CHROMIUM = shutil.which("chromium")
 CHROMIUM_FLAGS = [
@@ -54,9 +54,8 @@ def page(browser: Any, live_server: RunningServer) -> Iterator[Any]:
     page = context.new_page()
     errors: list[str] = []
     page.on("pageerror", lambda error: errors.append(str(error)))
-    end = time.monotonic() + 30
-    while (answer := page.goto(f"{live_server.url}/")) is None or answer.status != 200:
-        assert time.monotonic() < end
+    until(lambda: live_server.answers("/"), 30, "the console")
+    page.goto(f"{live_server.url}/")
     page.wait_for_selector("#console[data-phase=live]", timeout=20_000)
     yield page
     context.close()
@@ -74,13 +73,6 @@ def send_load(server: RunningServer, folder: Path, requests: int) -> None:
 def cached_items(server: RunningServer) -> int:
     tiers = call(server.port, "GET", "/performance/cache")[2]["tiers"]
     return next(int(tier["items"]) for tier in tiers if tier["tier"] == "results")
-
-
-def until(condition: Callable[[], bool], deadline_s: float = 15) -> None:
-    end = time.monotonic() + deadline_s
-    while not condition():
-        assert time.monotonic() < end, "the condition did not come true"
-        time.sleep(0.1)
 
 
 def test_tiles_and_charts_move_under_load(
@@ -113,7 +105,7 @@ def test_flush_asks_and_then_empties_the_cache(
     assert cached_items(live_server) > 0
     page.click("#flush-all")
     page.locator("[data-action=confirm]:visible").first.click()
-    until(lambda: cached_items(live_server) == 0)
+    until(lambda: cached_items(live_server) == 0, 15, "an empty cache")
 
 
 def test_a_cache_hit_shows_within_two_seconds(

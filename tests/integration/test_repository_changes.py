@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 import threading
-import time
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +14,7 @@ from sklearn.linear_model import LogisticRegression
 
 from tests.conftest import RunningServer, StartServer
 from tests.contract.http import call, tensor
+from tests.waiting import until
 
 ROW = [[1.0, 2.0, 3.0]]
 INFER = "/v2/models/m/infer"
@@ -53,24 +53,20 @@ def serving(server: RunningServer) -> tuple[str, int]:
 
 
 def until_serving(server: RunningServer, version: str) -> None:
-    end = time.monotonic() + 60
-    while serving(server)[0] != version:
-        assert time.monotonic() < end, f"version {version} never served"
-        time.sleep(0.05)
+    until(lambda: serving(server)[0] == version, 60, f"version {version} serves")
 
 
 def once_loaded(server: RunningServer, version: str) -> dict[str, str]:
     """A version's line of the index, once its load has ended either way."""
-    end = time.monotonic() + 60
-    while time.monotonic() < end:
+    line: dict[str, str] = {}
+
+    def ended() -> bool:
         index = call(server.port, "POST", "/v2/repository/index", {})[2]
-        line: dict[str, str] = next(item for item in index if item["version"] == version)
-        if line["state"] in ("READY", "UNAVAILABLE") and (
-            line["state"] == "READY" or line["reason"]
-        ):
-            return line
-        time.sleep(0.05)
-    raise AssertionError(f"version {version} never ended loading")
+        line.update(next(item for item in index if item["version"] == version))
+        return line["state"] == "READY" or bool(line["reason"])
+
+    until(ended, 60, f"the load of version {version} has ended")
+    return line
 
 
 def test_versions_swap_under_load_without_a_failed_request(
@@ -141,12 +137,11 @@ def test_a_model_that_is_dropped_in_serves_and_one_that_is_removed_is_404(
     server, models = changing
     shutil.copytree(models / "m", models / ".n")
     (models / ".n").rename(models / "n")
-    end = time.monotonic() + 60
     body = json.dumps({"inputs": [tensor(ROW)]}).encode()
-    while call(server.port, "POST", "/v2/models/n/infer", body)[0] != 200:
-        assert time.monotonic() < end
-        time.sleep(0.1)
+
+    def status() -> int:
+        return call(server.port, "POST", "/v2/models/n/infer", body)[0]
+
+    until(lambda: status() == 200, 60, "the new model serves")
     shutil.rmtree(models / "n")
-    while call(server.port, "POST", "/v2/models/n/infer", body)[0] != 404:
-        assert time.monotonic() < end
-        time.sleep(0.1)
+    until(lambda: status() == 404, 60, "the removed model is unknown")

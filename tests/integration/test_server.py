@@ -5,11 +5,12 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 
+from app.signals import STOP_SIGNALS
 from tests.conftest import ROOT, RunningServer, StartServer
 from tests.contract.http import call, tensor
+from tests.waiting import until
 
 
 def test_a_warm_restart_answers_without_importing_scikit_learn(
@@ -25,6 +26,23 @@ def test_a_warm_restart_answers_without_importing_scikit_learn(
     assert running.stop() == 0
 
 
+def test_every_thread_but_the_one_that_takes_them_holds_the_stop_signals(
+    server: RunningServer,
+) -> None:
+    """One that did not would let SIGTERM end the process with requests under way."""
+    stop_bits = sum(1 << (number - 1) for number in STOP_SIGNALS)
+    # The main thread waits for them, and the kernel shows no mask while it does.
+    tasks = [
+        task
+        for task in Path(f"/proc/{server.process.pid}/task").iterdir()
+        if task.name != str(server.process.pid)
+    ]
+    assert tasks
+    for task in tasks:
+        fields = dict(line.split(":", 1) for line in (task / "status").read_text().splitlines())
+        assert int(fields["SigBlk"], 16) & stop_bits == stop_bits, fields["Name"]
+
+
 def test_sigterm_finishes_the_request_under_way(
     start_server: StartServer, bundled_models: Path, tmp_path: Path
 ) -> None:
@@ -36,19 +54,10 @@ def test_sigterm_finishes_the_request_under_way(
         body = {"inputs": [tensor([[1.0] * 64])]}
         answers.append(call(running.port, "POST", "/v2/models/digits/infer", body)[0])
 
-    end = time.monotonic() + 10
-    while True:
-        try:
-            call(running.port, "GET", "/v2/health/live")
-            break
-        except ConnectionError:
-            assert time.monotonic() < end
-            time.sleep(0.02)
+    until(lambda: running.answers("/v2/health/live"), 10, "live")
     asker = threading.Thread(target=ask)
     asker.start()
-    while _state(running, "digits") == "cold":
-        assert time.monotonic() < end
-        time.sleep(0.02)
+    until(lambda: _state(running, "digits") != "cold", 10, "the request has begun the load")
     assert running.stop() == 0
     asker.join(10)
     assert answers == [200]
