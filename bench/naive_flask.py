@@ -9,12 +9,12 @@ from pathlib import Path
 import flask
 import numpy as np
 
-from engine.models.backends.sklearn_backend import load_estimator
+from engine.models.backends.estimator_backend import load_skops
 
 
 def build(models: Path) -> flask.Flask:
     """An application with the V2 infer route of one model and nothing else."""
-    model = load_estimator(models / "breast_cancer/1/model.skops")
+    model = load_skops((models / "breast_cancer/1/model.skops").read_bytes())
     server = flask.Flask("naive")
 
     @server.get("/v2/health/ready")

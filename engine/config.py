@@ -43,6 +43,13 @@ class Settings:
     state: Path = _setting(
         Path(".pyrometer"), "compiled forms, caches and history; may be deleted at any time"
     )
+    trust_file: Path = _setting(
+        Path("trusted.sha256"),
+        "SHA-256 of the pickles and Python files that may run code, as sha256sum writes them",
+    )
+    preload: str = _setting(
+        "", "models to load at start, comma-separated; empty: what each model.toml says"
+    )
     insecure: bool = _setting(
         False, "allow a non-loopback address although there is no authentication yet"
     )
@@ -80,6 +87,8 @@ class Settings:
     )
     result_cache: bool = _setting(True, "keep results of identical requests")
     result_cache_bytes: int = _setting(256 * MIB, "result cache budget", unit="bytes", low=0)
+    embedding_cache: bool = _setting(True, "keep encoders' output, row by row")
+    embedding_cache_bytes: int = _setting(256 * MIB, "embedding cache budget", unit="bytes", low=0)
     max_body_bytes: int = _setting(16 * MIB, "largest request body", unit="bytes", low=1)
     max_elements: int = _setting(4_000_000, "largest tensor", unit="elements", low=1)
 

@@ -10,6 +10,7 @@ PyrometerError
 ├── OverBudget              no room for a model within the memory budget
 ├── Overloaded              a bounded queue is full
 └── ArtefactError           an artefact or compiled form cannot be read safely
+    └── Untrusted           it may run code and is not in the trust file
 
 HTTP statuses are found at the edge, in one table (app/api/statuses.py).
 """
@@ -66,3 +67,7 @@ class Overloaded(PyrometerError):
 
 class ArtefactError(PyrometerError):
     """An artefact or a compiled form cannot be read safely."""
+
+
+class Untrusted(ArtefactError):
+    """An artefact may run code when it is opened, and its digest is not in the trust file."""

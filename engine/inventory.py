@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from engine.caching.memory import MemoryTier
 from engine.models.plan import Plan
 from engine.models.slots import Slot
 from engine.telemetry.histogram import percentile_ms
@@ -29,8 +30,10 @@ def _model(engine: Engine, slot: Slot) -> dict[str, Any]:
         "name": slot.entry.name,
         "version": slot.entry.version,
         "state": slot.state,
-        "preload": slot.entry.preload,
-        "description": slot.entry.description,
+        "preload": engine.registry.preloads(slot.entry),
+        "description": slot.entry.declared.description,
+        "format": slot.entry.format,
+        "encoder": slot.entry.declared.encoder or None,
         "backend": slot.model.form if slot.model else None,
         "plan": _plan_words(plan),
         "reason": plan.reason if plan else None,
@@ -42,6 +45,7 @@ def _model(engine: Engine, slot: Slot) -> dict[str, Any]:
         "memory_mb": slot.bytes / 1e6 if slot.model else None,
         "serving": engine.registry.serves(slot),
         "pinned": slot.pinned,
+        "degraded": slot.model.degraded if slot.model else None,
         "error": slot.error or slot.problem,
     }
 
@@ -49,9 +53,10 @@ def _model(engine: Engine, slot: Slot) -> dict[str, Any]:
 def _plan_words(plan: Plan | None) -> str | None:
     if plan is None:
         return None
-    if plan.speedup is None or plan.chosen == "scikit-learn":
+    oracle = plan.oracle.form
+    if plan.speedup is None or plan.chosen == oracle:
         return plan.chosen
-    return f"{plan.chosen}, {plan.speedup:.3g}x scikit-learn's speed"
+    return f"{plan.chosen}, {plan.speedup:.3g}x {oracle}'s speed"
 
 
 def _quality(metadata: dict[str, Any]) -> str | None:
@@ -65,7 +70,12 @@ def _quality(metadata: dict[str, Any]) -> str | None:
 
 def caches(engine: Engine) -> list[dict[str, Any]]:
     """One row per tier with its bound."""
-    return [_model_tier(engine), *_result_tier(engine)]
+    data = (
+        ("results", "Results", engine.results),
+        ("embeddings", "Embeddings", engine.embeddings.tier if engine.embeddings else None),
+    )
+    kept = [_data_tier(name, label, tier) for name, label, tier in data if tier is not None]
+    return [_model_tier(engine), *kept]
 
 
 def _model_tier(engine: Engine) -> dict[str, Any]:
@@ -87,23 +97,18 @@ def _model_tier(engine: Engine) -> dict[str, Any]:
     }
 
 
-def _result_tier(engine: Engine) -> list[dict[str, Any]]:
-    tier = engine.results
-    if tier is None:
-        return []
+def _data_tier(name: str, label: str, tier: MemoryTier) -> dict[str, Any]:
     counters = tier.counters
     lookups = counters.hits + counters.misses
-    return [
-        {
-            "tier": "results",
-            "label": "Results",
-            "items": tier.items,
-            "bytes": tier.bytes,
-            "budget_bytes": tier.budget_bytes,
-            "hits": counters.hits,
-            "misses": counters.misses,
-            "evictions": counters.evictions,
-            "rejected": counters.rejected,
-            "hit_percent": 100 * counters.hits / lookups if lookups else None,
-        }
-    ]
+    return {
+        "tier": name,
+        "label": label,
+        "items": tier.items,
+        "bytes": tier.bytes,
+        "budget_bytes": tier.budget_bytes,
+        "hits": counters.hits,
+        "misses": counters.misses,
+        "evictions": counters.evictions,
+        "rejected": counters.rejected,
+        "hit_percent": 100 * counters.hits / lookups if lookups else None,
+    }

@@ -78,7 +78,11 @@ class InferTimings:
 
 @dataclass(slots=True)
 class InferResult:
-    """The answer to an InferRequest; its arrays are read-only."""
+    """The answer to an InferRequest; its arrays are read-only.
+
+    degraded: which form failed and who stands in; None while all is as planned.
+    encoder_hits, encoder_misses: rows whose embedding was found, and those encoded now.
+    """
 
     model: str
     version: str
@@ -86,5 +90,8 @@ class InferResult:
     backend: str
     rows: int
     cache_hit: bool = False
+    degraded: str | None = None
+    encoder_hits: int = 0
+    encoder_misses: int = 0
     cold_start: bool = False
     timings: InferTimings = field(default_factory=InferTimings)

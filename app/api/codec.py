@@ -161,10 +161,7 @@ def _from_json(
         array = np.empty(elements, dtype=object)
         array[:] = texts
         return array
-    try:
-        raw = np.array(data)
-    except (ValueError, OverflowError):
-        raise InvalidInput(f"{label} has ragged data; shape is {shape}") from None
+    raw = _numbers(label, datatype, shape, data)
     if raw.ndim != 1 and list(raw.shape) != shape:
         raise InvalidInput(f"{label} has data of shape {list(raw.shape)}; shape says {shape}")
     if raw.size != elements:
@@ -173,10 +170,23 @@ def _from_json(
         raise InvalidInput(f"{label} holds values that are not {datatype}")
     if datatype == "BOOL":
         return raw
-    largest = np.abs(raw).max() if raw.dtype.kind != "u" else raw.max()
+    largest = np.nanmax(np.abs(raw), initial=0) if raw.dtype.kind != "u" else raw.max()
     if not largest < MAX_INTEGER and _LONG_INTEGER.search(content) and datatype[0] == "F":
         raise InvalidInput(f"{label} holds an integer beyond 64 bits")
     return _cast(label, raw, datatype)
+
+
+def _numbers(label: str, datatype: str, shape: list[int], data: list[Any]) -> np.ndarray:
+    """Data as numpy reads it; null in a floating-point tensor is NaN."""
+    try:
+        raw = np.array(data)
+    except (ValueError, OverflowError):
+        raise InvalidInput(f"{label} has ragged data; shape is {shape}") from None
+    if raw.dtype.kind == "O" and datatype[0] == "F":
+        holes = np.frompyfunc(lambda value: value is None, 1, 1)(raw).astype(bool)
+        if all(type(value) in (int, float) for value in raw[~holes]):
+            raw = np.where(holes, np.nan, raw).astype(np.float64)
+    return raw
 
 
 def _nested(data: list[Any]) -> bool:
@@ -188,7 +198,7 @@ def _cast(label: str, raw: np.ndarray, datatype: str) -> np.ndarray:
     if dtype.kind == "f":
         with np.errstate(over="ignore"):
             array = raw.astype(dtype)
-        if dtype.itemsize < 8 and not np.isfinite(array).all():
+        if dtype.itemsize < 8 and np.isinf(array).any():
             raise InvalidInput(f"{label} holds a value beyond {datatype}")
         return array
     bounds = np.iinfo(dtype)
@@ -218,6 +228,8 @@ def encode_result(result: InferResult, request: V2Request) -> Response:
     body: dict[str, Any] = {"model_name": result.model, "model_version": result.version}
     if request.id is not None:
         body["id"] = request.id
+    if result.degraded is not None:
+        body["parameters"] = {"degraded": result.degraded}
     body["outputs"] = outputs
     text = orjson.dumps(body, option=orjson.OPT_SERIALIZE_NUMPY)
     if not chunks:

@@ -40,6 +40,8 @@ def timed_infer(exchange: Exchange, request: InferRequest) -> InferResult:
     record.rows += result.rows
     record.cold_start |= result.cold_start
     record.cache_hit = result.cache_hit
+    record.backend = result.backend
+    record.degraded |= result.degraded is not None
     record.preprocessing_ns += timings.preprocess_ns
     record.queue_ns += timings.queue_ns
     record.model_load_ns += timings.load_ns
@@ -56,6 +58,10 @@ def wants_cache(exchange: Exchange) -> bool:
 
 def add_headers(record: RequestMetrics, response: Response) -> None:
     """Server-Timing with the phases, and the flags callers look for."""
+    if record.backend:
+        response.headers.append(("x-backend", record.backend))
+    if record.degraded:
+        response.headers.append(("x-degraded", "true"))
     response.headers += (
         (
             "server-timing",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from app.exchange import Exchange, Response, error_response, json_response
-from engine.errors import InvalidInput, ModelFailed
+from engine.errors import InvalidInput, ModelFailed, PyrometerError
 from engine.models.slots import Slot
 
 V2_STATES = {"warm": "READY", "loading": "LOADING", "cold": "UNAVAILABLE", "failed": "UNAVAILABLE"}
@@ -37,12 +37,14 @@ def load(exchange: Exchange) -> Response:
     engine = exchange.engine
     changes = engine.reload()
     slot = engine.registry.slot(exchange.path_args["model"])
+    if slot.model is not None and slot.model.degraded:
+        changes.append(engine.registry.replace(slot, slot.entry))
     for loading in [*changes, engine.registry.load(slot)]:
         try:
             loading.result(engine.settings.compile_timeout_s)
         except TimeoutError:
             raise ModelFailed(f"model {slot.entry.name!r} is still loading") from None
-        except ModelFailed:
+        except PyrometerError:
             # Another model's failure is its own; this one's shows below.
             continue
     slot = engine.registry.slot(exchange.path_args["model"])

@@ -8,10 +8,12 @@ from app.api.codec import decode_request, encode_result
 from app.api.inference import begin_record, timed_infer, wants_cache
 from app.exchange import Exchange, Response, error_response, json_response
 from engine.models.loaded import LoadedModel
+from engine.models.signature import Signature
 from engine.types import InferRequest
 from engine.version import VERSION
 
 EXTENSIONS = ["binary_tensor_data", "model_repository"]
+PLATFORMS = {"onnx": "onnxruntime_onnx", "python": "python"}
 
 
 def server_metadata(exchange: Exchange) -> Response:
@@ -35,21 +37,27 @@ def model_metadata(exchange: Exchange) -> Response:
     engine, args = exchange.engine, exchange.path_args
     wait_s = engine.settings.load_wait_s
     with engine.registry.lease(args["model"], args.get("version"), wait_s) as model:
-        return json_response(_metadata(model, engine.registry.versions(model.name)))
+        versions = engine.registry.versions(model.name)
+        if not model.entry.declared.encoder:
+            return json_response(_metadata(model, model.signature, versions))
+        with engine.encoder_of(model) as encoder:
+            return json_response(_metadata(model, encoder.signature, versions))
 
 
-def _metadata(model: LoadedModel, versions: list[str]) -> dict[str, object]:
+def _metadata(model: LoadedModel, source: Signature, versions: list[str]) -> dict[str, object]:
+    """source: the signature that takes the caller's tensors, an encoder's where there is one."""
     signature = model.signature
     return {
         "name": model.name,
         "versions": versions,
-        "platform": "sklearn",
-        "inputs": [spec.as_dict() for spec in signature.inputs],
+        "platform": PLATFORMS.get(model.entry.format, "sklearn"),
+        "inputs": [spec.as_dict() for spec in source.inputs],
         "outputs": [spec.as_dict() for spec in signature.outputs],
         "parameters": {
             "backend": model.form,
-            "columns": list(signature.columns),
-            "description": model.entry.description,
+            "columns": list(source.columns),
+            "description": model.entry.declared.description,
+            "encoder": model.entry.declared.encoder,
         },
     }
 

@@ -1,20 +1,26 @@
-"""The rows on which a compiled form must agree with scikit-learn.
+"""The rows on which a compiled form must agree with the model as it is.
 
 Real sample rows where the model ships them, else rows drawn at the scale of the model;
 for trees also rows exactly on a threshold and on the next float either side of it, in
 both precisions, because that is where a cast changes the branch taken; then zero, minus
-zero and, where the model takes them, huge values.
+zero, NaN and, where the model takes them, huge values; for text, what tokenisers and
+encoders disagree on.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
+from engine.models.columns import final_step, first_steps
+from engine.types import NUMPY_DTYPES, TensorSpec
+
 MAX_THRESHOLDS = 400
 MAX_SAMPLES = 512
+MADE_UP_ROWS = 256
+SEED = 20260101
 HUGE = (1e30, -1e30)
 BEYOND_FLOAT32 = (1e300, -1e300)
 NASTY_TEXTS = (
@@ -31,12 +37,18 @@ NASTY_TEXTS = (
 
 
 def number_rows(
-    estimator: Any, features: int, samples: np.ndarray | None, *, beyond_float32: bool
+    estimator: Any,
+    features: int,
+    samples: np.ndarray | None,
+    *,
+    beyond_float32: bool,
+    takes_nan: bool = False,
 ) -> np.ndarray:
     """Calibration rows, float64 (n, features), the same on every run."""
-    random = np.random.default_rng(20260101)
+    random = np.random.default_rng(SEED)
     if samples is None or len(samples) == 0:
-        samples = random.normal(size=(256, features)) * _scale(estimator, features)
+        center, scale = center_and_scale(estimator, features)
+        samples = random.normal(size=(MADE_UP_ROWS, features)) * scale + center
     base = np.asarray(samples[:MAX_SAMPLES], dtype=np.float64)
     blocks = [base, np.zeros((1, features)), np.full((1, features), -0.0)]
     blocks.extend(_threshold_rows(estimator, base, features, random))
@@ -44,6 +56,10 @@ def number_rows(
         row = base[:1].copy()
         row[0, random.integers(features)] = value
         blocks.append(row)
+    if takes_nan:
+        holes = base[:64].copy()
+        holes[random.random(holes.shape) < 0.3] = np.nan
+        blocks += [holes, np.full((1, features), np.nan)]
     return np.concatenate(blocks)
 
 
@@ -54,15 +70,86 @@ def text_rows(samples: np.ndarray | None) -> np.ndarray:
     return np.array([*texts, *glued, *NASTY_TEXTS], dtype=object)
 
 
+def mixed_rows(
+    specs: tuple[TensorSpec, ...],
+    samples: Mapping[str, np.ndarray],
+    known: Mapping[str, list[str]],
+    nan_inputs: frozenset[str] = frozenset(),
+) -> dict[str, np.ndarray]:
+    """Calibration rows for inputs of several kinds, each array with the same rows.
+
+    known: values that a text input's encoder knows. After the ordinary rows come rows with
+    one input at a time set to something odd.
+    """
+    random = np.random.default_rng(SEED)
+    base = {spec.name: _base_of(spec, samples, known, random) for spec in specs}
+    rows = min(len(array) for array in base.values())
+    base = {name: array[:rows] for name, array in base.items()}
+    blocks = [base]
+    for spec in specs:
+        odd = _odd_values(spec, base[spec.name], nan_inputs)
+        if len(odd):
+            pick = np.arange(len(odd)) % rows
+            blocks.append({name: array[pick] for name, array in base.items()} | {spec.name: odd})
+    return {spec.name: np.concatenate([block[spec.name] for block in blocks]) for spec in specs}
+
+
+def _base_of(
+    spec: TensorSpec,
+    samples: Mapping[str, np.ndarray],
+    known: Mapping[str, list[str]],
+    random: np.random.Generator,
+) -> np.ndarray:
+    given = samples.get(spec.name)
+    dtype = NUMPY_DTYPES[spec.datatype]
+    if given is not None and len(given):
+        given = given[:MAX_SAMPLES]
+        return given.reshape(-1) if given.ndim == 2 and len(spec.shape) == 1 else given
+    shape = tuple(size if size > 0 else 1 for size in spec.shape[1:])
+    if spec.datatype == "BYTES":
+        words = np.array(known.get(spec.name) or list(NASTY_TEXTS), dtype=object)
+        return random.choice(words, size=(MADE_UP_ROWS, *shape))
+    if dtype.kind == "f":
+        return random.normal(size=(MADE_UP_ROWS, *shape)).astype(dtype)
+    return random.integers(0, 2, size=(MADE_UP_ROWS, *shape)).astype(dtype)
+
+
+def _odd_values(spec: TensorSpec, base: np.ndarray, nan_inputs: frozenset[str]) -> np.ndarray:
+    """Values of one input that conversions get wrong, in its own shape."""
+    if spec.datatype == "BYTES":
+        odd: list[Any] = [*NASTY_TEXTS]
+    elif NUMPY_DTYPES[spec.datatype].kind == "f":
+        odd = [0.0, -0.0, *(HUGE if spec.datatype == "FP64" else ())]
+        odd += [np.nan] if spec.name in nan_inputs else []
+    else:
+        odd = [0]
+    rows = np.empty((len(odd), *base.shape[1:]), dtype=base.dtype)
+    for place, value in enumerate(odd):
+        rows[place] = value
+    return rows
+
+
 def _threshold_rows(
     estimator: Any, base: np.ndarray, features: int, random: np.random.Generator
 ) -> Iterator[np.ndarray]:
-    pairs = list(thresholds_of(estimator))
-    if not pairs or max(feature for feature, _ in pairs) >= features:
+    """Rows on and beside the thresholds of trees, also of trees behind an invertible step."""
+    trees, before = final_step(estimator), _steps_before(estimator)
+    pairs = list(thresholds_of(trees))
+    if not pairs:
+        return
+    if before:
+        if not all(hasattr(step, "inverse_transform") for step in before):
+            return
+        seen = base
+        for step in before:
+            seen = np.asarray(step.transform(seen))
+    else:
+        seen = base
+    if max(feature for feature, _ in pairs) >= seen.shape[1]:
         return
     chosen = random.choice(len(pairs), size=min(MAX_THRESHOLDS, len(pairs)), replace=False)
     for feature, threshold in (pairs[index] for index in chosen):
-        rows = base[random.integers(len(base), size=5)].copy()
+        rows = np.array(seen[random.integers(len(seen), size=5)], dtype=np.float64)
         single = np.float32(threshold)
         rows[:, feature] = (
             threshold,
@@ -71,7 +158,16 @@ def _threshold_rows(
             np.nextafter(single, np.float32(-np.inf)),
             np.nextafter(single, np.float32(np.inf)),
         )
-        yield rows
+        for step in reversed(before):
+            rows = np.asarray(step.inverse_transform(rows))
+        if rows.shape[1] == features:
+            yield rows
+
+
+def _steps_before(estimator: Any) -> list[Any]:
+    if not hasattr(estimator, "steps"):
+        return []
+    return [step for _, step in estimator.steps[:-1] if step not in (None, "passthrough")]
 
 
 def thresholds_of(estimator: Any) -> Iterator[tuple[int, float]]:
@@ -79,9 +175,14 @@ def thresholds_of(estimator: Any) -> Iterator[tuple[int, float]]:
     for tree in trees_of(estimator):
         inner = tree.feature >= 0
         yield from zip(tree.feature[inner].tolist(), tree.threshold[inner].tolist(), strict=True)
-    for predictor in np.ravel(np.array(getattr(estimator, "_predictors", []), dtype=object)):
-        nodes = predictor.nodes[predictor.nodes["is_leaf"] == 0]
-        yield from zip(nodes["feature_idx"].tolist(), nodes["num_threshold"].tolist(), strict=True)
+    predictors = getattr(estimator, "_predictors", [])
+    for predictor in (one for iteration in predictors for one in iteration):
+        nodes = predictor.nodes[(predictor.nodes["is_leaf"] == 0)]
+        nodes = nodes[nodes["is_categorical"] == 0]
+        finite = nodes[np.isfinite(nodes["num_threshold"])]
+        yield from zip(
+            finite["feature_idx"].tolist(), finite["num_threshold"].tolist(), strict=True
+        )
 
 
 def trees_of(estimator: Any) -> Iterator[Any]:
@@ -94,11 +195,18 @@ def trees_of(estimator: Any) -> Iterator[Any]:
             yield from trees_of(member)
 
 
-def _scale(estimator: Any, features: int) -> np.ndarray:
-    """Size of each feature as the model has seen it: its largest threshold, else 1."""
-    scale = np.ones(features)
+def center_and_scale(estimator: Any, features: int) -> tuple[np.ndarray, np.ndarray]:
+    """Where the model's rows lie: a scaler's own figures, else the trees' thresholds, else 0, 1."""
+    center, scale = np.zeros(features), np.ones(features)
+    for first in first_steps(estimator)[:1]:
+        mean, spread = getattr(first, "mean_", None), getattr(first, "scale_", None)
+        if mean is not None and spread is not None and len(mean) == len(spread) == features:
+            return np.asarray(mean, dtype=float), np.asarray(spread, dtype=float)
+        low, high = getattr(first, "data_min_", None), getattr(first, "data_max_", None)
+        if low is not None and high is not None and len(low) == features:
+            return (low + high) / 2, np.maximum(high - low, 1e-9) / 2
     for tree in trees_of(estimator):
         inner = tree.feature >= 0
         if inner.any() and tree.feature.max() < features:
             np.maximum.at(scale, tree.feature[inner], np.abs(tree.threshold[inner]))
-    return scale
+    return center, scale

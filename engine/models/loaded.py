@@ -1,83 +1,179 @@
-"""A model ready to run: its signature and the form that serves it."""
+"""A model ready to run: its signature, the forms that serve it, and who stands in for them."""
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
-from engine.errors import ModelFailed
-from engine.models.backends import Backend, sklearn_backend
-from engine.models.forms import open_form
-from engine.models.plan import NO_LIMIT, Plan
+from engine.errors import InvalidInput, ModelFailed
+from engine.models.backends import Backend
+from engine.models.forms import open_any
+from engine.models.oracle import Oracle, describe, open_oracle
+from engine.models.plan import Plan, plan_of_oracle
+from engine.models.plan_store import verify_files
 from engine.models.repository import ModelEntry
 from engine.models.signature import Signature
+from engine.models.trust import TrustFile
 
+log = logging.getLogger(__name__)
 WARM_UP_ROWS = (1, 8, 32)
 
+Notice = Callable[[str], None]
+Opened = Callable[[int], None]
 
-class LoadedModel:
-    """One loaded version. Immutable but for the form that is opened on first need.
 
-    An output that the chosen form does not cover (decision_function of a compiled
-    classifier, say) is answered by scikit-learn, loaded when first asked for.
-    """
+class Run(NamedTuple):
+    """What a model answered, and the form that did."""
+
+    outputs: dict[str, np.ndarray]
+    form: str
+
+
+class Forms:
+    """The forms of one model version, each opened once, when it is first needed."""
 
     def __init__(
         self,
         entry: ModelEntry,
-        signature: Signature,
-        ranges: Sequence[tuple[int, Backend]],
-        plan: Plan | None,
+        trust: TrustFile,
+        plan: Plan,
+        folder: Path,
+        oracle: Oracle | None = None,
     ) -> None:
+        self.entry, self.plan = entry, plan
+        self._trust, self._folder = trust, folder
+        self._open: dict[str, Backend] = {}
+        self._oracle = oracle
+        self._lock = threading.RLock()
+
+    def open(self, form: str) -> tuple[Backend, int]:
+        """A form, and the bytes that opening it added now (0 when it was open).
+
+        Raises ArtefactError for files that are not the plan's, and whatever a library raises.
+        """
+        with self._lock:
+            if form in self._open:
+                return self._open[form], 0
+            candidate = self.plan.candidate(form)
+            verify_files(self._folder, candidate)
+            backend = open_any(
+                form, candidate.files, candidate.recipe, self._folder, self._open_oracle
+            )
+            self._open[form] = backend
+            return backend, candidate.memory_bytes
+
+    def _open_oracle(self) -> Oracle:
+        if self._oracle is None:
+            recipe = self.plan.oracle.recipe
+            self._oracle = open_oracle(self.entry, self._trust, self.plan.signature, recipe)
+        return self._oracle
+
+
+class LoadedModel:
+    """One loaded version.
+
+    The plan's form answers for its range of rows. An output that it does not cover
+    (decision_function of a compiled classifier, say) is answered by the next exact form that
+    does. A form that fails where another answers the same rows is taken out for good, until
+    the model is loaded anew; `degraded` says so.
+
+    notice: told in words when a form is taken out. on_opened: told the bytes of a form that
+    was opened after the load.
+    """
+
+    def __init__(self, entry: ModelEntry, plan: Plan, forms: Forms) -> None:
         self.entry = entry
         self.name = entry.name
         self.version = entry.version
         self.digest = bytes.fromhex(entry.digest)
-        self.signature = signature
         self.plan = plan
-        self.form = ranges[0][1].name
+        self.signature: Signature = plan.signature
+        self.form = plan.chosen
+        self.degraded: str | None = None
         self.first_answer_ms: float | None = None
-        self._ranges = tuple(ranges)
-        self._oracle = next((b for _, b in ranges if b.name == sklearn_backend.NAME), None)
-        self._oracle_lock = threading.Lock()
-        samples = entry.samples()
-        names = [spec.name for spec in signature.inputs]
-        self._samples = (
-            {name: samples[name] for name in names}
-            if all(name in samples for name in names)
-            else _made_up_rows(signature)
-        )
+        self.notice: Notice = log.warning
+        self.on_opened: Opened = lambda size_bytes: None
+        self._forms = forms
+        self._out: dict[str, str] = {}
+        self._ranges = [(most_rows, forms.open(form)[0]) for most_rows, form in plan.ranges]
+        self._samples = _samples_of(entry, self.signature)
 
-    def run(
-        self, inputs: Mapping[str, np.ndarray], outputs: tuple[str, ...]
-    ) -> dict[str, np.ndarray]:
-        """Read-only outputs for bound inputs. Raises ModelFailed when the backend raises."""
-        backend = self._backend_for(_rows(inputs), outputs) or self._scikit_learn()
+    def run(self, inputs: Mapping[str, np.ndarray], outputs: tuple[str, ...]) -> Run:
+        """Read-only outputs for bound inputs.
+
+        Raises InvalidInput when the model refuses these rows but answers its own samples,
+        and ModelFailed when no form is left that answers.
+        """
+        backend = self._backend_for(_rows(inputs))
+        if backend is None or not backend.covers.issuperset(outputs):
+            return self._run_fallback(inputs, outputs, {})
         try:
-            answers = backend.run(inputs, outputs)
+            return Run(_read_only(backend.run(inputs, outputs)), backend.name)
         except Exception as error:
-            # A model's own code may raise anything; the caller gets one kind.
-            raise ModelFailed(
-                f"model {self.name!r} failed: {type(error).__name__}: {str(error)[:300]}"
-            ) from error
-        for array in answers.values():
-            array.flags.writeable = False
-        return answers
+            # A backend may raise anything; whoever stands in tells whose fault it is.
+            return self._run_fallback(inputs, outputs, {backend.name: _words(error)})
 
-    def form_for(self, rows: int, outputs: tuple[str, ...]) -> str:
-        """Name of the form that answers this many rows and these outputs."""
-        backend = self._backend_for(rows, outputs)
-        return sklearn_backend.NAME if backend is None else backend.name
-
-    def _backend_for(self, rows: int, outputs: tuple[str, ...]) -> Backend | None:
+    def _backend_for(self, rows: int) -> Backend | None:
         for most_rows, backend in self._ranges:
             if rows <= most_rows:
-                return backend if backend.covers.issuperset(outputs) else None
+                return backend
         return None
+
+    def _run_fallback(
+        self, inputs: Mapping[str, np.ndarray], outputs: tuple[str, ...], failed: dict[str, str]
+    ) -> Run:
+        """Ask the exact forms in turn; those that failed before one answered are taken out."""
+        for form in self.plan.fallbacks:
+            if form in failed or form in self._out:
+                continue
+            try:
+                backend, opened_bytes = self._forms.open(form)
+                if opened_bytes:
+                    self.on_opened(opened_bytes)
+                if not backend.covers.issuperset(outputs):
+                    continue
+                answers = backend.run(inputs, outputs)
+            except Exception as error:
+                failed[form] = _words(error)
+                continue
+            if failed:
+                self._take_out(failed, form)
+            return Run(_read_only(answers), form)
+        raise self._no_answer(failed)
+
+    def _take_out(self, failed: Mapping[str, str], answers: str | None) -> None:
+        self._out.update(failed)
+        self._ranges = [r for r in self._ranges if r[1].name not in self._out]
+        words = "; ".join(f"{form} failed: {why}" for form, why in self._out.items())
+        self.degraded = f"{words}; {answers or 'nothing'} answers"[:500]
+        if answers is not None:
+            self.form = answers
+        self.notice(f"{self.name} {self.version}: {self.degraded}")
+
+    def _no_answer(self, failed: Mapping[str, str]) -> InvalidInput | ModelFailed:
+        """All forms failed: these rows' fault, if the oracle answers its own samples."""
+        oracle = self.plan.oracle.form
+        why = failed.get(oracle) or self._out.get(oracle) or "no form has these outputs"
+        if oracle in failed:
+            try:
+                backend, _ = self._forms.open(oracle)
+                default = (self.signature.outputs[0].name,)
+                backend.run(self.signature.bind(self.sample_rows(self._least_rows)), default)
+            except Exception:
+                self._take_out(failed, None)
+            else:
+                return InvalidInput(f"model {self.name!r} refuses these rows: {why}")
+        return ModelFailed(f"model {self.name!r} failed: {why}")
+
+    @property
+    def _least_rows(self) -> int:
+        return self.signature.fixed_rows or 1
 
     def sample_rows(self, rows: int) -> dict[str, np.ndarray]:
         """The first `rows` sample rows, repeated when there are fewer."""
@@ -88,11 +184,12 @@ class LoadedModel:
     def warm_up(self) -> dict[int, float]:
         """Run real rows at each warm-up batch size; returns milliseconds by rows.
 
-        The very first run of this load is kept as `first_answer_ms`.
+        The very first run of this load is kept as `first_answer_ms`. Raises as `run`.
         """
         output = (self.signature.outputs[0].name,)
+        fixed = self.signature.fixed_rows
         times = {}
-        for rows in WARM_UP_ROWS:
+        for rows in (fixed,) if fixed else WARM_UP_ROWS:
             inputs = self.signature.bind(self.sample_rows(rows))
             started_ns = time.perf_counter_ns()
             self.run(inputs, output)
@@ -104,45 +201,47 @@ class LoadedModel:
             self.run(self.signature.bind(self.sample_rows(most_rows + 1)), output)
         return times
 
-    def _scikit_learn(self) -> Backend:
-        with self._oracle_lock:
-            if self._oracle is None:
-                self._oracle = sklearn_backend.open_sklearn(self.entry.artefact)
-            return self._oracle
-
 
 def _rows(inputs: Mapping[str, np.ndarray]) -> int:
     return len(next(iter(inputs.values())))
 
 
-def _made_up_rows(signature: Signature) -> dict[str, np.ndarray]:
-    """One row of zeros or of a letter, for a model that ships no samples."""
-    return {
-        spec.name: np.array(["a"], dtype=object)
-        if spec.datatype == "BYTES"
-        else np.zeros((1, *(max(size, 1) for size in spec.shape[1:])))
-        for spec in signature.inputs
-    }
+def _read_only(answers: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    for array in answers.values():
+        array.flags.writeable = False
+    return answers
 
 
-def open_planned(entry: ModelEntry, plan: Plan, folder: Path) -> LoadedModel:
-    """Open the forms of a plan, each once; their files lie in `folder`."""
-    opened: dict[str, Backend] = {}
-    for form in dict.fromkeys(form for _, form in plan.ranges):
-        if form == sklearn_backend.NAME:
-            opened[form] = sklearn_backend.open_sklearn(entry.artefact)
+def _words(error: Exception) -> str:
+    first_line = (str(error).strip().splitlines() or [""])[0]
+    return f"{type(error).__name__}: {first_line[:200]}"
+
+
+def _samples_of(entry: ModelEntry, signature: Signature) -> dict[str, np.ndarray]:
+    """The model's own sample rows, else one row of zeros, letters or known categories."""
+    samples = entry.samples()
+    if all(spec.name in samples for spec in signature.inputs):
+        return {spec.name: samples[spec.name] for spec in signature.inputs}
+    made_up = {}
+    for spec in signature.inputs:
+        shape = (max(spec.shape[0], 1), *(max(size, 1) for size in spec.shape[1:]))
+        if spec.datatype == "BYTES":
+            word = min(signature.categories.get(spec.name, ("a",)))
+            made_up[spec.name] = np.full(shape, word, dtype=object)
         else:
-            chosen = plan.candidate(form)
-            (file,) = chosen.files
-            opened[form] = open_form(form, folder / file, chosen.outputs)
-    ranges = [(most_rows, opened[form]) for most_rows, form in plan.ranges]
-    return LoadedModel(entry, plan.signature, ranges, plan)
+            made_up[spec.name] = np.zeros(shape)
+    return made_up
 
 
-def open_unplanned(entry: ModelEntry) -> LoadedModel:
-    """Plain scikit-learn, no plan: what `optimise = off` serves and the tests compare with."""
-    from engine.models.tournament import describe
+def open_planned(entry: ModelEntry, plan: Plan, folder: Path, trust: TrustFile) -> LoadedModel:
+    """A model as its plan serves it; the forms' files lie in `folder`."""
+    return LoadedModel(entry, plan, Forms(entry, trust, plan, folder))
 
-    backend = sklearn_backend.open_sklearn(entry.artefact)
-    signature, _ = describe(entry, backend)
-    return LoadedModel(entry, signature, [(NO_LIMIT, backend)], None)
+
+def open_unplanned(entry: ModelEntry, trust: TrustFile) -> LoadedModel:
+    """The model as it is: what `optimise = off` serves and the tests compare with."""
+    oracle, described = describe(entry, trust)
+    plan = plan_of_oracle(
+        entry.name, entry.version, oracle.backend.name, described.signature, described.recipe
+    )
+    return LoadedModel(entry, plan, Forms(entry, trust, plan, entry.folder, oracle))

@@ -2,38 +2,114 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from engine.models.columns import final_step
+from engine.models.signature import Signature
+
 TARGET_OPSET = {"": 18, "ai.onnx.ml": 3}
+NUMPY_OF = {"f32": "<f4", "f64": "<f8"}
 
 
-def convert(estimator: Any, precision: str, path: Path) -> dict[str, str]:
-    """Write the estimator's graph to `path`; returns output name -> the graph's name for it.
+def convert(
+    estimator: Any,
+    precision: str,
+    signature: Signature,
+    recipe: Mapping[str, Any],
+    expected: Mapping[str, np.ndarray],
+    path: Path,
+) -> dict[str, Any]:
+    """Write the estimator's graph to `path`; returns the recipe that serves it.
 
-    precision: "f32", "f64" or "text". Raises whatever the converter raises.
+    precision: "f32" or "f64", of the numbers it reads; text stays text. recipe: the
+    oracle's, which tells whether columns are fed one by one. Raises whatever the converter
+    raises.
     """
-    from skl2onnx import to_onnx
-    from skl2onnx.common.data_types import DoubleTensorType, FloatTensorType, StringTensorType
-
-    if precision == "text":
-        initial_types = [("input", StringTensorType([None, 1]))]
-    else:
-        kind = FloatTensorType if precision == "f32" else DoubleTensorType
-        initial_types = [("input", kind([None, int(estimator.n_features_in_)]))]
-    graph = to_onnx(
-        estimator,
-        initial_types=initial_types,
-        options=_options(estimator),
-        target_opset=TARGET_OPSET,
-    )
+    feeds, initial_types = _inputs(signature, recipe.get("frame"), precision)
+    graph = _converted(estimator, initial_types)
     path.write_bytes(graph.SerializeToString())
     names = [output.name for output in graph.graph.output]
-    if hasattr(estimator, "predict_proba"):
-        return {"predict": names[0], "predict_proba": names[1]}
-    return {"predict" if hasattr(estimator, "predict") else "transform": names[0]}
+    wanted = {"predict" if "predict" in expected else "transform": names[0]}
+    if "predict_proba" in expected and len(names) > 1:
+        wanted["predict_proba"] = names[1]
+    outputs = {
+        output: {
+            "graph": name,
+            "dtype": expected[output].dtype.str,
+            "rank": expected[output].ndim,
+        }
+        for output, name in wanted.items()
+    }
+    return {"inputs": feeds, "outputs": outputs}
 
 
-def _options(estimator: Any) -> dict[int, dict[str, Any]] | None:
-    final = estimator.steps[-1][1] if hasattr(estimator, "steps") else estimator
-    return {id(final): {"zipmap": False}} if hasattr(final, "predict_proba") else None
+def _inputs(
+    signature: Signature, frame: list[str] | None, precision: str
+) -> tuple[list[dict[str, Any]], list[tuple[str, Any]]]:
+    """What feeds each of the graph's inputs, and the converter's type of each."""
+    first = signature.inputs[0]
+    matrix = len(signature.inputs) == 1 and first.datatype != "BYTES"
+    if frame is not None and matrix:
+        kind, dtype = _number_type(precision), NUMPY_OF[precision]
+        return (
+            [
+                {"graph": name, "source": first.name, "column": place, "dtype": dtype, "rank": 2}
+                for place, name in enumerate(frame)
+            ],
+            [(name, kind([None, 1])) for name in frame],
+        )
+    feeds, types = [], []
+    for spec in signature.inputs:
+        size = spec.shape[1] if len(spec.shape) > 1 else 1
+        is_text = spec.datatype == "BYTES"
+        dtype = "|O" if is_text else NUMPY_OF[precision]
+        feeds.append({"graph": spec.name, "source": spec.name, "dtype": dtype, "rank": 2})
+        kind = _text_type() if is_text else _number_type(precision)
+        types.append((spec.name, kind([None, size])))
+    return feeds, types
+
+
+def _number_type(precision: str) -> Any:
+    from skl2onnx.common.data_types import DoubleTensorType, FloatTensorType
+
+    return FloatTensorType if precision == "f32" else DoubleTensorType
+
+
+def _text_type() -> Any:
+    from skl2onnx.common.data_types import StringTensorType
+
+    return StringTensorType
+
+
+def _converted(estimator: Any, initial_types: list[tuple[str, Any]]) -> Any:
+    from skl2onnx import to_onnx
+
+    final = final_step(estimator)
+    options = {id(final): {"zipmap": False}} if hasattr(final, "predict_proba") else None
+    try:
+        return to_onnx(
+            estimator, initial_types=initial_types, options=options, target_opset=TARGET_OPSET
+        )
+    except NameError:
+        # Not every classifier's converter knows the option; those have no zipmap either.
+        return to_onnx(estimator, initial_types=initial_types, target_opset=TARGET_OPSET)
+
+
+def quantise(path: Path) -> None:
+    """Replace a graph by one whose dense weights are 8-bit integers.
+
+    Raises ValueError where there is nothing to gain.
+    """
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    smaller = path.with_suffix(".small")
+    quantize_dynamic(str(path), str(smaller), weight_type=QuantType.QInt8)
+    before, after = path.stat().st_size, smaller.stat().st_size
+    if after >= before:
+        smaller.unlink()
+        raise ValueError(f"8-bit weights take {after} bytes, no fewer than {before}")
+    smaller.replace(path)

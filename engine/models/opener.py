@@ -10,6 +10,7 @@ from engine.models.loaded import LoadedModel, open_planned, open_unplanned
 from engine.models.plan import Plan
 from engine.models.plan_store import PlanStore
 from engine.models.repository import ModelEntry
+from engine.models.trust import TrustFile
 
 
 class Opener(Protocol):
@@ -29,13 +30,16 @@ class Opener(Protocol):
 
 
 class PlainOpener:
-    """Plain scikit-learn, no plans; a model is charged for its artefact's size."""
+    """Models as they are, no plans; a model is charged for its artefact's size."""
+
+    def __init__(self, trust: TrustFile) -> None:
+        self._trust = trust
 
     def plan(self, entry: ModelEntry) -> tuple[Plan | None, int]:
         return None, entry.artefact.stat().st_size
 
     def open(self, entry: ModelEntry, plan: Plan | None) -> LoadedModel:
-        model = open_unplanned(entry)
+        model = open_unplanned(entry, self._trust)
         model.warm_up()
         return model
 
@@ -53,12 +57,13 @@ class PlanningOpener:
         self._closed = False
 
     def plan(self, entry: ModelEntry) -> tuple[Plan | None, int]:
+        self._store.trust.require(entry)
         plan = self._store.read(entry) or self._store.make(entry, self._watch)
         return plan, plan.memory_bytes
 
     def open(self, entry: ModelEntry, plan: Plan | None) -> LoadedModel:
         assert plan is not None, "this opener always plans"
-        model = open_planned(entry, plan, self._store.folder(entry))
+        model = open_planned(entry, plan, self._store.folder(entry), self._store.trust)
         model.warm_up()
         return model
 

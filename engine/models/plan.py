@@ -27,14 +27,16 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+from engine.models.model_toml import AccuracyBudget
 from engine.models.parity import Parity
 from engine.models.signature import Signature, signature_from_dict
+from engine.models.smaller import Quality
 
 BATCH_ROWS = (1, 8, 32, 128)
 MAX_RANGES = 3
 MIN_GAIN = 1.25
 NO_LIMIT = 2**31
-FORMAT = 4
+FORMAT = 5
 """Raised whenever the meaning of a stored plan changes, so that old ones are made anew."""
 
 
@@ -49,8 +51,15 @@ class Candidate:
     run_us: Mapping[int, float] = field(default_factory=dict)
     load_ms: float | None = None
     memory_bytes: int = 0
+    file_bytes: int = 0
     files: Mapping[str, str] = field(default_factory=dict)
-    outputs: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    recipe: Mapping[str, Any] = field(default_factory=dict)
+    quality: Quality | None = None
+
+    @property
+    def exact(self) -> bool:
+        """True when its answers are the model's own."""
+        return self.verdict != "out" and self.quality is None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +79,18 @@ class Plan:
         return next(c for c in self.candidates if c.form == form)
 
     @property
+    def oracle(self) -> Candidate:
+        """The model as it is."""
+        return self.candidates[0]
+
+    @property
+    def fallbacks(self) -> tuple[str, ...]:
+        """Exact forms, the fastest first, the oracle last: who answers when a form fails."""
+        others = [c for c in self.candidates[1:] if c.exact]
+        ranked = sorted(others, key=lambda c: c.run_us[1])
+        return (*(c.form for c in ranked), self.oracle.form)
+
+    @property
     def chosen(self) -> str:
         """The form that serves one row."""
         return self.ranges[0][1]
@@ -81,8 +102,8 @@ class Plan:
 
     @property
     def speedup(self) -> float | None:
-        """scikit-learn's time over the chosen form's at one row."""
-        oracle, chosen = self.candidates[0], self.candidate(self.chosen)
+        """The oracle's time over the chosen form's at one row."""
+        oracle, chosen = self.oracle, self.candidate(self.chosen)
         if 1 not in oracle.run_us or 1 not in chosen.run_us:
             return None
         return oracle.run_us[1] / chosen.run_us[1]
@@ -98,12 +119,23 @@ class Plan:
         return value
 
 
+def plan_of_oracle(
+    model: str, version: str, form: str, signature: Signature, recipe: Mapping[str, Any]
+) -> Plan:
+    """The plan of a model that is served as it is, without a tournament."""
+    reason = "optimisation is off: the model as it is"
+    only = Candidate(form, "chosen", reason, recipe=recipe)
+    return Plan(model, version, signature, (only,), ((NO_LIMIT, form),), reason, 0.0)
+
+
 def choose_ranges(candidates: tuple[Candidate, ...]) -> tuple[tuple[int, str], ...]:
     """The winning form per range of batch sizes, ascending.
 
     Two measured sizes with different winners meet at their geometric mean.
     """
-    agreeing = [c for c in candidates if c.verdict != "out"]
+    agreeing = [c for c in candidates if c.exact]
+    if len(agreeing) == 1:
+        return ((NO_LIMIT, agreeing[0].form),)
     winners: list[Candidate] = []
     for rows in BATCH_ROWS:
         best = min(agreeing, key=lambda c: c.run_us[rows])
@@ -120,44 +152,69 @@ def choose_ranges(candidates: tuple[Candidate, ...]) -> tuple[tuple[int, str], .
 
 
 def choose(
-    candidates: tuple[Candidate, ...],
+    candidates: tuple[Candidate, ...], budget: AccuracyBudget | None = None
 ) -> tuple[tuple[Candidate, ...], tuple[tuple[int, str], ...], str]:
     """Mark the winners. Returns (candidates, ranges, reason); the first is the oracle."""
-    oracle = candidates[0]
-    agreeing = [c for c in candidates if c.verdict != "out"]
     ranges = choose_ranges(candidates)
+    smaller = None if budget is None else _smaller(candidates, ranges, budget)
+    if smaller is not None:
+        ranges = ((NO_LIMIT, smaller.form),)
     winning = {form for _, form in ranges}
-    best = next(c for c in candidates if c.form == ranges[0][1])
     marked = tuple(
-        replace(c, verdict="chosen", reason=_where(c.form, ranges)) if c.form in winning else c
+        replace(c, verdict="chosen", reason=_where(c, ranges)) if c.form in winning else c
         for c in candidates
     )
+    return marked, ranges, _with_ranges(_reason(candidates, ranges), ranges)
+
+
+def _smaller(
+    candidates: tuple[Candidate, ...], ranges: tuple[tuple[int, str], ...], budget: AccuracyBudget
+) -> Candidate | None:
+    """The smaller form that takes over, or None."""
+    held = [c for c in candidates if c.verdict != "out" and c.quality is not None]
+    exact = [c for c in candidates if c.form in {form for _, form in ranges}]
+    if budget.prefer == "speed":
+        fastest = min(held, key=lambda c: c.run_us[1], default=None)
+        bar = min(c.run_us[1] for c in exact)
+        return fastest if fastest and fastest.run_us[1] * MIN_GAIN <= bar else None
+    smallest = min(held, key=lambda c: c.file_bytes, default=None)
+    bar = sum(c.file_bytes for c in exact)
+    return smallest if smallest and smallest.file_bytes < bar else None
+
+
+def _reason(candidates: tuple[Candidate, ...], ranges: tuple[tuple[int, str], ...]) -> str:
+    oracle = candidates[0]
+    best = next(c for c in candidates if c.form == ranges[0][1])
     if best is oracle:
-        others = [f"{c.form}: {c.reason}" for c in candidates[1:] if c.verdict == "out"]
-        reason = (
-            "scikit-learn is the fastest exact form"
-            if len(agreeing) > 1
-            else (
-                "no other form gives the same answers"
-                + (f" ({'; '.join(others)})" if others else "")
-            )
-        )
-        return marked, ranges, _with_ranges(reason, ranges)
-    parity = best.parity
+        out = [f"{c.form}: {c.reason}" for c in candidates[1:] if c.verdict == "out"]
+        if len(candidates) == 1:
+            return f"{oracle.form} is the only form of this kind of model"
+        if any(c.exact for c in candidates[1:]):
+            return f"{oracle.form} is the fastest exact form"
+        return f"no other form gives the same answers ({'; '.join(out)})"
     reason = (
-        f"{best.form} takes {best.run_us[1]:.3g} us at 1 row, scikit-learn "
+        f"{best.form} takes {best.run_us[1]:.3g} us at 1 row, {oracle.form} "
         f"{oracle.run_us[1]:.4g} us: {oracle.run_us[1] / best.run_us[1]:.3g}x faster"
     )
-    if parity is not None:
-        reason += (
-            f"; same labels on all {parity.rows} calibration rows, "
-            f"largest difference {parity.max_difference:.1e}"
+    if best.quality is not None:
+        q = best.quality
+        return (
+            f"{reason}; within the accuracy budget, {q.metric} {q.before:.4f} -> {q.after:.4f} "
+            f"on {q.rows} held-out rows (at most {q.largest_loss:g} may be lost)"
         )
-    return marked, ranges, _with_ranges(reason, ranges)
+    if best.parity is not None:
+        reason += (
+            f"; same labels on all {best.parity.rows} calibration rows, "
+            f"largest difference {best.parity.max_difference:.1e}"
+        )
+    return reason
 
 
-def _where(form: str, ranges: tuple[tuple[int, str], ...]) -> str:
+def _where(candidate: Candidate, ranges: tuple[tuple[int, str], ...]) -> str:
     """On which batch sizes a form serves, in words."""
+    form = candidate.form
+    if candidate.quality is not None:
+        return "keeps the accuracy budget"
     if len(ranges) == 1:
         return "fastest of the forms that agree"
     parts, low = [], 1
@@ -202,6 +259,8 @@ def _candidate(item: Mapping[str, Any]) -> Candidate:
         run_us={int(rows): us for rows, us in item["run_us"].items()},
         load_ms=item["load_ms"],
         memory_bytes=int(item["memory_bytes"]),
+        file_bytes=int(item["file_bytes"]),
         files=dict(item["files"]),
-        outputs=dict(item["outputs"]),
+        recipe=dict(item["recipe"]),
+        quality=Quality(**item["quality"]) if item["quality"] else None,
     )

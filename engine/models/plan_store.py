@@ -26,17 +26,39 @@ from pathlib import Path
 from engine.config import Settings
 from engine.errors import ArtefactError, ModelFailed
 from engine.models.files import private_folder, sha256_of
-from engine.models.plan import FORMAT, Plan, plan_from_dict
+from engine.models.plan import FORMAT, Candidate, Plan, plan_from_dict
 from engine.models.repository import ModelEntry
+from engine.models.trust import TrustFile
 
 LIBRARIES = ("numpy", "onnxruntime", "scikit-learn", "skl2onnx", "skops", "treelite")
+OPTIONAL_LIBRARIES = ("lightgbm", "pandas", "tl2cgen", "xgboost")
+UNREADABLE = (
+    ArtefactError,
+    OSError,
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    StopIteration,
+)
+"""What reading a damaged or foreign plan may raise."""
 
 
 @cache
 def machine_fingerprint() -> str:
     """Library versions and processor, the part of every plan's key that the machine gives."""
     versions = [f"{name} {importlib.metadata.version(name)}" for name in LIBRARIES]
-    return "\n".join([f"format {FORMAT}", platform.python_version(), cpu_name(), *versions])
+    versions += [f"{name} {_version_or_none(name)}" for name in OPTIONAL_LIBRARIES]
+    compilers = [str(shutil.which(name)) for name in ("gcc", "clang")]
+    parts = [f"format {FORMAT}", platform.python_version(), cpu_name(), *versions, *compilers]
+    return "\n".join(parts)
+
+
+def _version_or_none(name: str) -> str | None:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return None
 
 
 def cpu_name() -> str:
@@ -50,10 +72,20 @@ def cpu_name() -> str:
     return platform.processor() or platform.machine()
 
 
+def verify_files(folder: Path, candidate: Candidate) -> None:
+    """Raises ArtefactError or OSError unless a form's files are those its plan lists."""
+    for name, digest in candidate.files.items():
+        if sha256_of(folder / name) != digest:
+            raise ArtefactError(f"{name} of {candidate.form} is not what its plan lists")
+
+
 class PlanStore:
     """Reads plans, and makes those that are missing in a child process."""
 
-    def __init__(self, state: Path, tolerance: float, compile_timeout_s: float) -> None:
+    def __init__(
+        self, state: Path, tolerance: float, compile_timeout_s: float, trust: TrustFile
+    ) -> None:
+        self.trust = trust
         self._root = private_folder(private_folder(state) / "plans")
         self._tolerance = tolerance
         self._compile_timeout_s = compile_timeout_s
@@ -61,7 +93,12 @@ class PlanStore:
     @classmethod
     def of(cls, settings: Settings) -> PlanStore:
         """The store that the settings describe."""
-        return cls(settings.state, settings.parity_tolerance, settings.compile_timeout_s)
+        return cls(
+            settings.state,
+            settings.parity_tolerance,
+            settings.compile_timeout_s,
+            TrustFile(settings.trust_file),
+        )
 
     def key(self, entry: ModelEntry) -> str:
         text = f"{machine_fingerprint()}\n{self._tolerance!r}\n{entry.digest}"
@@ -80,10 +117,8 @@ class PlanStore:
                 return None
             plan = plan_from_dict(json.loads(text))
             for form in {form for _, form in plan.ranges}:
-                for name, digest in plan.candidate(form).files.items():
-                    if sha256_of(folder / name) != digest:
-                        return None
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, StopIteration):
+                verify_files(folder, plan.candidate(form))
+        except UNREADABLE:
             return None
         return plan
 
@@ -91,9 +126,11 @@ class PlanStore:
         """Hold the tournament in a child process and publish its outcome.
 
         watch: given the child as soon as it runs, so that its owner can end it.
-        Raises ModelFailed with the child's own words when the model cannot be loaded, and
+        Raises Untrusted for a format that runs code and is not in the trust file,
+        ModelFailed with the child's own words when the model cannot be loaded, and
         ArtefactError when what the child left behind does not verify.
         """
+        self.trust.require(entry)
         scratch = Path(tempfile.mkdtemp(prefix="making-", dir=self._root))
         try:
             self._run_child(entry, scratch, watch)
@@ -118,6 +155,7 @@ class PlanStore:
             "version": entry.version,
             "folder": str(folder.resolve()),
             "tolerance": self._tolerance,
+            "trust_file": str(self.trust.path.resolve()),
         }
         child = subprocess.Popen(
             [sys.executable, "-m", "engine.models.tournament"],

@@ -19,8 +19,16 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import Future, InvalidStateError
 from concurrent.futures import TimeoutError as FutureTimeout
 
-from engine.errors import ModelFailed, ModelLoading, OverBudget, PyrometerError, UnknownModel
+from engine.errors import (
+    ModelFailed,
+    ModelLoading,
+    OverBudget,
+    Overloaded,
+    PyrometerError,
+    UnknownModel,
+)
 from engine.models.loaded import LoadedModel
+from engine.models.model_toml import NEWEST
 from engine.models.opener import Opener
 from engine.models.repository import ModelEntry
 from engine.models.slots import Lease, Slot
@@ -35,6 +43,7 @@ class Registry:
 
     submit: runs a callable on a bounded pool; may raise Overloaded.
     on_event: told (kind, text) of loads, evictions and failures.
+    preloads: whether a model is loaded before anybody asks for it.
     max_waiting: requests that may wait for loads at once; more would leave no thread for
     the models that are warm.
     """
@@ -48,6 +57,7 @@ class Registry:
         *,
         max_waiting: int,
         budget_bytes: int,
+        preloads: Callable[[ModelEntry], bool] = lambda entry: entry.declared.preload,
         clock_ns: Clock = time.perf_counter_ns,
     ) -> None:
         self.budget_bytes = budget_bytes
@@ -62,14 +72,14 @@ class Registry:
         self._max_waiting = max_waiting
         self._waiting = threading.Semaphore(max_waiting)
         self._clock_ns = clock_ns
+        self.preloads = preloads
         self._ordinals = itertools.count(1)
         self._lock = threading.Lock()
         self._room = threading.Condition(self._lock)
         self._room_wanted = 0
         for entry in entries:
             self._slots[entry.key] = Slot(entry)
-            serving = self._serving.get(entry.name, "0")
-            self._serving[entry.name] = max(serving, entry.version, key=int)
+            self._serving[entry.name] = self._newer_serving(entry)
 
     def slot(self, name: str, version: str | None = None) -> Slot:
         """The slot of a version, by default the one that serves. Raises UnknownModel."""
@@ -80,6 +90,13 @@ class Registry:
         if slot is None:
             raise UnknownModel(f"model {name!r} has no version {str(version)[:32]!r}")
         return slot
+
+    def _newer_serving(self, entry: ModelEntry) -> str:
+        """Under the lock: the version that serves now that this one is there, or is warm."""
+        serving, pinned = self._serving.get(entry.name), entry.declared.serve
+        if serving is None or entry.version == pinned:
+            return entry.version
+        return max(serving, entry.version, key=int) if pinned == NEWEST else serving
 
     def slots(self) -> list[Slot]:
         with self._lock:
@@ -117,6 +134,7 @@ class Registry:
             raise ModelFailed(f"model {name!r} was unloaded; load it before asking it")
         if slot.state == "failed":
             raise ModelFailed(slot.error or f"{name} has failed")
+        slot.preloading = False  # somebody has asked for it: it may evict others
         loading = self.load(slot)
         if not self._waiting.acquire(blocking=False):
             raise ModelLoading(
@@ -134,6 +152,13 @@ class Registry:
             slot.leases -= 1
             if self._room_wanted and slot.leases == 0:
                 self._room.notify_all()
+
+    def preload(self) -> None:
+        """Begin loading what is to be loaded at start; what finds no room stays cold."""
+        for slot in self.slots():
+            if self.serves(slot) and self.preloads(slot.entry):
+                slot.preloading = True
+                self.load(slot)
 
     def load(self, slot: Slot) -> Future[LoadedModel]:
         """Start loading, or join the load under way; a failed model is tried again."""
@@ -155,7 +180,11 @@ class Registry:
 
         The old one serves until the new one is warm, and goes on when the new one fails.
         """
-        future: Future[LoadedModel] = Future()
+        with self._lock:
+            if slot.replacing is not None and slot.replacing[0] == entry.digest:
+                return slot.replacing[1]
+            future: Future[LoadedModel] = Future()
+            slot.replacing = (entry.digest, future)
         self._start(slot, entry, future)
         return future
 
@@ -169,7 +198,7 @@ class Registry:
         started_ns = self._clock_ns()
         try:
             plan, size_bytes = self._opener.plan(entry)
-            self._make_room(entry, size_bytes)
+            self._make_room(slot, entry, size_bytes)
             try:
                 model = self._opener.open(entry, plan)
             except BaseException:
@@ -186,8 +215,11 @@ class Registry:
             load_ms = (self._clock_ns() - started_ns) / 1e6
             self._loaded(slot, model, future, size_bytes, load_ms)
 
-    def _make_room(self, entry: ModelEntry, size_bytes: int) -> None:
-        """Evict until size_bytes fit, and book them; waits for leases to end if it must."""
+    def _make_room(self, slot: Slot, entry: ModelEntry, size_bytes: int) -> None:
+        """Evict until size_bytes fit, and book them; waits for leases to end if it must.
+
+        A model that nobody has asked for yet evicts no other.
+        """
         name = f"{entry.name}/{entry.version}"
         if size_bytes > self.budget_bytes:
             raise OverBudget(f"{name} takes {size_bytes} bytes; the budget is {self.budget_bytes}")
@@ -196,14 +228,11 @@ class Registry:
             self._room_wanted += 1
             try:
                 while self.resident_bytes + size_bytes > self.budget_bytes:
-                    idle = [
-                        s
-                        for s in self._slots.values()
-                        if s.model is not None and not s.leases and not s.pinned
-                    ]
-                    if idle:
-                        self._evict(min(idle, key=lambda s: s.last_used))
-                    elif not self._room.wait(max(0.0, end - time.monotonic())):
+                    if slot.preloading:
+                        raise OverBudget(f"{name} was not preloaded: the model budget is full")
+                    if self._evict_oldest():
+                        continue
+                    if not self._room.wait(max(0.0, end - time.monotonic())):
                         raise OverBudget(
                             f"{name} takes {size_bytes} bytes; all of the budget of "
                             f"{self.budget_bytes} is in use or pinned"
@@ -211,6 +240,25 @@ class Registry:
                 self.resident_bytes += size_bytes
             finally:
                 self._room_wanted -= 1
+
+    def _evict_oldest(self) -> bool:
+        """Under the lock: drop the least recently used idle model; False when there is none."""
+        idle = [
+            s for s in self._slots.values() if s.model is not None and not s.leases and not s.pinned
+        ]
+        if idle:
+            self._evict(min(idle, key=lambda s: s.last_used))
+        return bool(idle)
+
+    def _charge(self, slot: Slot, model: LoadedModel, size_bytes: int) -> None:
+        """Book what a loaded model opened later; others leave for it, it never waits."""
+        with self._lock:
+            if slot.model is not model:
+                return
+            slot.bytes += size_bytes
+            self.resident_bytes += size_bytes
+            while self.resident_bytes > self.budget_bytes and self._evict_oldest():
+                pass
 
     def _evict(self, slot: Slot) -> None:
         """Under the lock: drop a model that nobody uses."""
@@ -231,21 +279,22 @@ class Registry:
         size_bytes: int,
         load_ms: float,
     ) -> None:
+        model.on_opened = lambda opened_bytes: self._charge(slot, model, opened_bytes)
+        model.notice = lambda words: self._on_event("degraded", words)
         with self._lock:
             self.resident_bytes -= slot.bytes
+            self._ended(slot, future)
             if self._slots.get(model.entry.key) is slot:
                 slot.entry, slot.model, slot.bytes = model.entry, model, size_bytes
                 slot.state, slot.error, slot.problem = "warm", None, None
                 slot.load_ms, slot.last_used = load_ms, next(self._ordinals)
                 slot.loads += 1
-                serving = self._serving.get(model.name, "0")
-                self._serving[model.name] = max(serving, model.version, key=int)
+                slot.no_room = slot.preloading = False
+                self._serving[model.name] = self._newer_serving(model.entry)
             else:
                 # The version left the repository while it was loading.
                 self.resident_bytes -= size_bytes
                 slot.bytes = 0
-            if slot.loading is future:
-                slot.loading = None
         self._on_event(
             "load", f"{model.name} {model.version} loaded as {model.form} in {load_ms:.0f} ms"
         )
@@ -257,25 +306,39 @@ class Registry:
     ) -> None:
         fallback: Slot | None = None
         with self._lock:
-            if slot.loading is future:
-                slot.loading = None
-            if slot.model is not None:
+            self._ended(slot, future)
+            if slot.model is not None or slot.loading is not None:
                 slot.problem = str(error)
+            elif isinstance(error, OverBudget | Overloaded):
+                # Not the model's fault: the next request tries again.
+                slot.state, slot.problem = "cold", str(error)
+                slot.no_room = slot.preloading
             else:
                 slot.entry, slot.state, slot.error = entry, "failed", str(error)
-                fallback = self._fall_back(slot)
-        goes_on = slot.model is not None or fallback is not None
+                fallback = self._fall_back(slot) if self.serves(slot) else None
+        goes_on = slot.model is not None or not self.serves(slot)
         self._on_event("failure", f"{error}{'; the version before goes on' if goes_on else ''}")
         with contextlib.suppress(InvalidStateError):
             future.set_exception(error)
         if fallback is not None and fallback.model is None:
             self.load(fallback)
 
+    @staticmethod
+    def _ended(slot: Slot, future: Future[LoadedModel]) -> None:
+        """Under the lock: a load or a replacement is no longer under way."""
+        if slot.loading is future:
+            slot.loading = None
+        if slot.replacing is not None and slot.replacing[1] is future:
+            slot.replacing = None
+
     def _fall_back(self, slot: Slot) -> Slot | None:
-        """Under the lock: let the newest version that has not failed serve instead."""
+        """Under the lock: let the newest version that has not failed serve instead.
+
+        A version that its owner pinned has no stand-in.
+        """
         name = slot.entry.name
-        if not self.serves(slot):
-            return self._slots.get((name, self._serving.get(name, "")))
+        if slot.entry.declared.serve != NEWEST:
+            return None
         others = [s for s in self._slots.values() if s.entry.name == name and s.state != "failed"]
         if not others:
             return None
@@ -337,12 +400,19 @@ class Registry:
                     if self._is_wanted(entry):
                         to_load.append(slot)
                     self._serving.setdefault(entry.name, entry.version)
-                elif slot.entry.digest != entry.digest:
+                elif slot.entry.digest == entry.digest:
+                    slot.entry = entry
+                    if entry.declared.serve == entry.version and not self.serves(slot):
+                        if slot.model is None:
+                            to_load.append(slot)
+                        else:
+                            self._serving[entry.name] = entry.version
+                else:
                     if slot.model is not None or slot.loading is not None:
                         to_replace.append((slot, entry))
                     else:
                         slot.entry, slot.state, slot.error = entry, "cold", None
-                        if entry.preload:
+                        if self.preloads(entry):
                             to_load.append(slot)
         loads = [self.load(slot) for slot in to_load]
         return loads + [self.replace(slot, entry) for slot, entry in to_replace]
@@ -351,9 +421,11 @@ class Registry:
         """Under the lock: should a version that has just appeared be loaded at once?"""
         serving = self._serving.get(entry.name)
         if serving is None:
-            return entry.preload
+            return self.preloads(entry)
         current = self._slots.get((entry.name, serving))
-        is_used = entry.preload or (current is not None and current.model is not None)
+        is_used = self.preloads(entry) or (current is not None and current.model is not None)
+        if entry.declared.serve != NEWEST:
+            return is_used and entry.version == entry.declared.serve
         return is_used and int(entry.version) > int(serving)
 
     def _drop(self, slot: Slot) -> None:

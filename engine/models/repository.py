@@ -2,9 +2,10 @@
 
     models/
       fraud_detector/
-        model.toml          optional: description, task, preload, inputs, cache
-        1/model.skops       or model.onnx
+        model.toml          optional, see model_toml.py
+        1/model.skops       or another artefact, see artefacts.py
         1/samples.npz       optional: one array per input, real rows for parity and warm-up
+        1/held_out.npz      optional: rows and `target`, needed for an accuracy budget
         1/metadata.json     optional: held-out quality, training medians
 
 A version is a sub-folder named by a positive integer that holds one artefact.
@@ -14,48 +15,39 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
-import tomllib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from engine.errors import ArtefactError
-from engine.types import NUMPY_DTYPES, TensorSpec
+from engine.models.artefacts import find_artefact
+from engine.models.files import sha256_of
+from engine.models.model_toml import NAME_PATTERN, NEWEST, Declaration, parse_model_toml
 
-ARTEFACTS = ("model.skops",)
-NAME_PATTERN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
 VERSION_PATTERN = re.compile(r"[1-9][0-9]{0,8}")
-MODEL_TOML_KEYS = frozenset({"description", "task", "preload", "inputs", "cache"})
-INPUT_KEYS = frozenset({"name", "datatype", "shape", "columns"})
-
-
-@dataclass(frozen=True, slots=True)
-class InputDeclaration:
-    """One `[[inputs]]` table; columns name the features of a matrix input."""
-
-    spec: TensorSpec
-    columns: tuple[str, ...] = ()
+HELD_OUT = "held_out.npz"
 
 
 @dataclass(frozen=True, slots=True)
 class ModelEntry:
     """One version of one model as found on disk; nothing is loaded yet.
 
-    digest: SHA-256 of the artefact and of model.toml, hex.
+    artefact: the file to open. sha256: of that file, hex. digest: of all that its answers
+    depend on (the file and the meaningful part of model.toml), hex.
     """
 
     name: str
     version: str
     artefact: Path
     digest: str
-    description: str = ""
-    task: str = ""
-    preload: bool = True
-    cache_results: bool = True
-    inputs: tuple[InputDeclaration, ...] = ()
+    format: str = "skops"
+    sha256: str = ""
+    declared: Declaration = field(default_factory=Declaration)
     metadata: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -66,19 +58,36 @@ class ModelEntry:
     def key(self) -> tuple[str, str]:
         return self.name, self.version
 
+    def content(self) -> bytes:
+        """The artefact's bytes, those whose digest is known: what is checked is what is opened.
+
+        Raises ArtefactError when the file has changed since it was read.
+        """
+        content = self.artefact.read_bytes()
+        if hashlib.sha256(content).hexdigest() != self.sha256:
+            raise ArtefactError(f"{self.name}/{self.version} changed while it was being loaded")
+        return content
+
     def samples(self) -> dict[str, np.ndarray]:
         """Real rows by input name; empty where the model ships none.
 
         Raises ArtefactError for a file that numpy cannot read without pickle.
         """
-        path = self.folder / "samples.npz"
+        return self._arrays("samples.npz")
+
+    def held_out(self) -> dict[str, np.ndarray]:
+        """Held-out rows by input name, and their true answers as `target`; or empty."""
+        return self._arrays(HELD_OUT)
+
+    def _arrays(self, file: str) -> dict[str, np.ndarray]:
+        path = self.folder / file
         if not path.is_file():
             return {}
         try:
             with np.load(path, allow_pickle=False) as archive:
                 return {name: _tensor(archive[name]) for name in archive.files}
         except (OSError, ValueError, EOFError) as error:
-            raise ArtefactError(f"{self.name}/{self.version}/samples.npz: {error}") from error
+            raise ArtefactError(f"{self.name}/{self.version}/{file}: {error}") from error
 
 
 def _tensor(array: np.ndarray) -> np.ndarray:
@@ -105,14 +114,30 @@ def read_repository(root: Path) -> Repository:
         if folder.name.startswith(".") or not folder.is_dir():
             continue
         try:
-            entries.extend(read_model(folder))
+            declared, versions = _model_folder(folder)
         except (ArtefactError, OSError, ValueError) as error:
             problems[folder.name] = str(error)
+            continue
+        if declared.serve != NEWEST and declared.serve not in {v.name for v in versions}:
+            problems[folder.name] = f"model.toml pins version {declared.serve}, which is absent"
+            declared = replace(declared, serve=NEWEST)
+        for version in versions:
+            try:
+                entries.append(_read_version(folder.name, version, declared))
+            except (ArtefactError, OSError, ValueError) as error:
+                problems[f"{folder.name}/{version.name}"] = str(error)
     return Repository(tuple(entries), problems)
 
 
-def read_model(folder: Path) -> list[ModelEntry]:
-    """The versions of one model's folder, ascending. Raises ArtefactError, OSError, ValueError."""
+def read_version(folder: Path, version: str) -> ModelEntry:
+    """One version in a model's folder. Raises ArtefactError, OSError or ValueError."""
+    declared, versions = _model_folder(folder)
+    if version not in {path.name for path in versions}:
+        raise ArtefactError(f"{folder.name} has no version {version}")
+    return _read_version(folder.name, folder / version, declared)
+
+
+def _model_folder(folder: Path) -> tuple[Declaration, list[Path]]:
     if not NAME_PATTERN.fullmatch(folder.name):
         raise ArtefactError(f"{folder.name!r} is no model name; use letters, digits, '_', '.', '-'")
     if folder.is_symlink():
@@ -120,89 +145,43 @@ def read_model(folder: Path) -> list[ModelEntry]:
             f"{folder.name} is a symbolic link; links out of the repository are refused"
         )
     toml_path = folder / "model.toml"
-    toml_bytes = toml_path.read_bytes() if toml_path.is_file() else b""
-    declared = _parse_model_toml(toml_bytes)
+    declared = parse_model_toml(toml_path.read_bytes() if toml_path.is_file() else b"")
     versions = [d for d in folder.iterdir() if d.is_dir() and VERSION_PATTERN.fullmatch(d.name)]
     if not versions:
         raise ArtefactError(f"{folder.name} has no version folder such as {folder.name}/1/")
-    return [
-        _read_version(folder.name, version, toml_bytes, declared)
-        for version in sorted(versions, key=lambda d: int(d.name))
-    ]
+    return declared, sorted(versions, key=lambda d: int(d.name))
 
 
-def _read_version(
-    name: str, folder: Path, toml_bytes: bytes, declared: dict[str, Any]
-) -> ModelEntry:
-    found = [folder / artefact for artefact in ARTEFACTS if (folder / artefact).is_file()]
-    if len(found) != 1:
-        raise ArtefactError(
-            f"{name}/{folder.name} holds {len(found)} artefacts; "
-            f"it needs one of {', '.join(ARTEFACTS)}"
-        )
-    if found[0].is_symlink() or folder.is_symlink():
-        raise ArtefactError(f"{name}/{folder.name} is reached by a symbolic link; that is refused")
+def _read_version(name: str, folder: Path, declared: Declaration) -> ModelEntry:
+    artefact = find_artefact(folder)
     metadata_path = folder / "metadata.json"
     metadata = json.loads(metadata_path.read_bytes()) if metadata_path.is_file() else {}
     if not isinstance(metadata, dict):
         raise ArtefactError(f"{name}/{folder.name}/metadata.json is no JSON object")
+    content = digest_of(artefact.path)
+    digest = hashlib.sha256(content.encode() + declared.semantics())
+    held_out = folder / HELD_OUT
+    if declared.budget is not None and held_out.is_file():
+        digest.update(digest_of(held_out).encode())
     return ModelEntry(
         name=name,
         version=folder.name,
-        artefact=found[0],
-        digest=_digest(found[0], toml_bytes),
+        artefact=artefact.path,
+        digest=digest.hexdigest(),
+        format=artefact.format,
+        sha256=content,
+        declared=declared,
         metadata=metadata,
-        **declared,
     )
 
 
-def _digest(artefact: Path, toml_bytes: bytes) -> str:
-    with artefact.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256")
-    digest.update(hashlib.sha256(toml_bytes).digest())
-    return digest.hexdigest()
+def digest_of(path: Path) -> str:
+    """SHA-256 of a file, remembered while its inode, size and times stay the same."""
+    status = os.stat(path)
+    identity = (status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+    return _digest_of(path, identity)
 
 
-def _parse_model_toml(content: bytes) -> dict[str, Any]:
-    try:
-        table = tomllib.loads(content.decode())
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ArtefactError(f"model.toml: {error}") from error
-    if unknown := table.keys() - MODEL_TOML_KEYS:
-        raise ArtefactError(
-            f"model.toml: unknown key {sorted(unknown)[0]!r}; "
-            f"known: {', '.join(sorted(MODEL_TOML_KEYS))}"
-        )
-    cache = _typed(table, "cache", dict, {})
-    return {
-        "description": _typed(table, "description", str, ""),
-        "task": _typed(table, "task", str, ""),
-        "preload": _typed(table, "preload", bool, True),
-        "cache_results": _typed(cache, "results", bool, True),
-        "inputs": tuple(_parse_input(item) for item in _typed(table, "inputs", list, [])),
-    }
-
-
-def _parse_input(item: Any) -> InputDeclaration:
-    if not isinstance(item, dict) or item.keys() - INPUT_KEYS or "name" not in item:
-        raise ArtefactError(f"model.toml: [[inputs]] takes {', '.join(sorted(INPUT_KEYS))}")
-    datatype = _typed(item, "datatype", str, "FP64")
-    if datatype not in NUMPY_DTYPES:
-        raise ArtefactError(f"model.toml: inputs.{item['name']}: unknown datatype {datatype!r}")
-    shape = tuple(int(size) for size in _typed(item, "shape", list, [-1]))
-    columns = tuple(str(column) for column in _typed(item, "columns", list, []))
-    if columns and (len(shape) != 2 or shape[1] not in (-1, len(columns))):
-        raise ArtefactError(
-            f"model.toml: inputs.{item['name']}: "
-            f"{len(columns)} columns do not fit shape {list(shape)}"
-        )
-    if len(set(columns)) != len(columns):
-        raise ArtefactError(f"model.toml: inputs.{item['name']}: a column is named twice")
-    return InputDeclaration(TensorSpec(str(item["name"]), datatype, shape), columns)
-
-
-def _typed(table: dict[str, Any], key: str, kind: type, default: Any) -> Any:
-    value = table.get(key, default)
-    if not isinstance(value, kind):
-        raise ArtefactError(f"model.toml: {key} is {value!r}; it must be {kind.__name__}")
-    return value
+@lru_cache(maxsize=4096)
+def _digest_of(path: Path, identity: tuple[int, ...]) -> str:
+    return sha256_of(path)

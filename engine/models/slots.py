@@ -17,7 +17,9 @@ class Slot:
 
     bytes: what the loaded model is charged for. leases: requests running on it.
     last_used: ordinal of the newest lease. problem: why newer content of the same version
-    does not serve.
+    does not serve, or why the version was passed over. replacing: a load of newer content
+    under way. preloading: its load was nobody's request. no_room: the budget was full when it
+    was to be preloaded.
     """
 
     entry: ModelEntry
@@ -26,6 +28,9 @@ class Slot:
     error: str | None = None
     problem: str | None = None
     loading: Future[LoadedModel] | None = None
+    replacing: tuple[str, Future[LoadedModel]] | None = None
+    preloading: bool = False
+    no_room: bool = False
     load_ms: float | None = None
     bytes: int = 0
     leases: int = 0

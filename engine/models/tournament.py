@@ -1,14 +1,13 @@
 """The tournament, run in a child process: `python -m engine.models.tournament`.
 
-stdin: JSON {model, version, folder, tolerance}. The child writes its compiled
-forms and plan.json into `folder`; the parent verifies and publishes them. A crash, a
-hang or a leak of a converter stays in the child.
+stdin: JSON {model, version, folder, tolerance, trust_file}. The child writes its compiled
+forms and plan.json into `folder`; the parent verifies and publishes them. A crash, a hang
+or a leak of a converter stays in the child.
 """
 
 from __future__ import annotations
 
 import json
-import statistics
 import sys
 import time
 import warnings
@@ -20,56 +19,42 @@ import numpy as np
 
 from engine.models import plan as plans
 from engine.models.backends import Backend
-from engine.models.backends.sklearn_backend import OUTPUT_METHODS, SklearnBackend, open_sklearn
-from engine.models.calibration import number_rows, text_rows
-from engine.models.files import private_bytes, sha256_of
-from engine.models.forms import forms_for, make_form, open_form
-from engine.models.parity import compare
-from engine.models.repository import ModelEntry, read_model
-from engine.models.signature import Signature
-from engine.types import TensorSpec, datatype_of
-
-TIMING_BUDGET_S = 0.15
-MAX_RUNS = 200
-MIN_RUNS = 5
+from engine.models.describe import Description
+from engine.models.files import sha256_of
+from engine.models.forms import INT8, forms_for, is_tree_ensemble, make_form, open_any
+from engine.models.measure import memory_of, time_batches
+from engine.models.oracle import Oracle, describe, open_oracle
+from engine.models.parity import Parity, compare
+from engine.models.repository import ModelEntry, read_version
+from engine.models.smaller import Quality, cuts_of, score
+from engine.models.trust import TrustFile
 
 
-def run_tournament(entry: ModelEntry, folder: Path, tolerance: float) -> plans.Plan:
-    """Try every form of one model version; compiled forms are left in `folder`.
+def run_tournament(
+    entry: ModelEntry, folder: Path, tolerance: float, trust: TrustFile
+) -> plans.Plan:
+    """Try every form of one model version; the files of those that may serve stay in `folder`.
 
     Raises ArtefactError when the artefact itself cannot be loaded.
     """
     started_ns = time.perf_counter_ns()
-    oracle = open_sklearn(entry.artefact)
+    oracle, described = describe(entry, trust)
     load_ms = (time.perf_counter_ns() - started_ns) / 1e6
-    signature, rows = describe(entry, oracle)
-    name = signature.inputs[0].name
-    expected = oracle.run({name: rows}, tuple(spec.name for spec in signature.outputs))
-    candidates = [
-        plans.Candidate(
-            form=oracle.name,
-            verdict="agrees",
-            reason="the oracle itself",
-            run_us=time_batches(oracle, {name: rows}, signature.outputs[0].name),
-            load_ms=load_ms,
-            memory_bytes=memory_of(
-                lambda: open_sklearn(entry.artefact), name, rows, entry.artefact
-            ),
-        )
-    ]
-    candidates += [
-        _compete(form, oracle.estimator, signature, rows, expected, folder, tolerance)
-        for form in forms_for(oracle.estimator, rows)
-    ]
-    marked, ranges, reason = plans.choose(tuple(candidates))
-    kept = {file for c in marked if c.verdict == "chosen" for file in c.files}
+    contest = Contest(entry, folder, tolerance, trust, oracle, described)
+    candidates = [contest.oracle_candidate(load_ms)]
+    forms = forms_for(oracle.estimator, described.signature)
+    candidates += [contest.try_form(form, oracle.estimator) for form in forms]
+    if entry.declared.budget is not None:
+        candidates += contest.smaller_candidates(candidates)
+    marked, ranges, reason = plans.choose(tuple(candidates), entry.declared.budget)
+    kept = {file for c in marked if c.verdict != "out" for file in c.files}
     for path in folder.iterdir():
         if path.name not in kept:
             path.unlink()
     return plans.Plan(
         model=entry.name,
         version=entry.version,
-        signature=signature,
+        signature=described.signature,
         candidates=marked,
         ranges=ranges,
         reason=reason,
@@ -78,131 +63,158 @@ def run_tournament(entry: ModelEntry, folder: Path, tolerance: float) -> plans.P
     )
 
 
-def _compete(
-    form: str,
-    estimator: Any,
-    signature: Signature,
-    rows: np.ndarray,
-    expected: Mapping[str, np.ndarray],
-    folder: Path,
-    tolerance: float,
-) -> plans.Candidate:
-    name = signature.inputs[0].name
-    try:
-        made = make_form(form, estimator, expected, folder)
-        path = folder / made.file
-        started_ns = time.perf_counter_ns()
-        backend = open_form(form, path, made.outputs)
-        load_ms = (time.perf_counter_ns() - started_ns) / 1e6
-        parity = compare(expected, backend.run({name: rows}, tuple(made.outputs)))
-    except Exception as error:
-        # A converter may fail in any way it likes; its words become the reason.
-        words = str(error).replace(f"{folder}/", "")
-        first_line = (words.strip().splitlines() or [""])[0]
-        return plans.Candidate(form, "out", f"{type(error).__name__}: {first_line[:200]}")
-    if not parity.agrees(tolerance):
-        return plans.Candidate(form, "out", _disagreement(parity, tolerance), parity)
-    return plans.Candidate(
-        form=form,
-        verdict="agrees",
-        reason="agrees, but is slower",
-        parity=parity,
-        run_us=time_batches(backend, {name: rows}, signature.outputs[0].name),
-        load_ms=load_ms,
-        memory_bytes=memory_of(lambda: open_form(form, path, made.outputs), name, rows, path),
-        files={path.name: sha256_of(path)},
-        outputs=made.outputs,
-    )
+class Contest:
+    """One model's forms against its oracle: what every candidate is compared with."""
 
+    def __init__(
+        self,
+        entry: ModelEntry,
+        folder: Path,
+        tolerance: float,
+        trust: TrustFile,
+        oracle: Oracle,
+        described: Description,
+    ) -> None:
+        self._entry, self._folder, self._tolerance, self._trust = entry, folder, tolerance, trust
+        self._oracle, self._described = oracle, described
+        self._signature = described.signature
+        self._outputs = tuple(spec.name for spec in self._signature.outputs)
+        self._rows = self._signature.bind(described.rows)
+        fixed = self._signature.fixed_rows
+        self._sizes = (fixed,) if fixed else plans.BATCH_ROWS
+        self._expected = oracle.backend.run(self._rows, self._outputs)
 
-def _disagreement(parity: Any, tolerance: float) -> str:
-    if parity.unequal_labels:
-        return f"{parity.unequal_labels} of {parity.rows} labels differ from scikit-learn's"
-    return f"differs by {parity.max_difference:.1e}; the tolerance is {tolerance:.0e}"
+    def oracle_candidate(self, load_ms: float) -> plans.Candidate:
+        """The model as it is."""
+        return plans.Candidate(
+            form=self._oracle.backend.name,
+            verdict="agrees",
+            reason="the model as it is, the oracle",
+            run_us=self._time(self._oracle.backend),
+            load_ms=load_ms,
+            memory_bytes=self._memory_of(lambda: self._reopened().backend, self._entry.artefact),
+            file_bytes=self._entry.artefact.stat().st_size,
+            recipe=self._described.recipe,
+        )
 
+    def try_form(
+        self, form: str, estimator: Any, quality_of: Callable[[Backend], Quality] | None = None
+    ) -> plans.Candidate:
+        """Make, open, compare and time one form; whatever goes wrong puts it out.
 
-def describe(entry: ModelEntry, oracle: SklearnBackend) -> tuple[Signature, np.ndarray]:
-    """The signature, from model.toml and the estimator itself, and the calibration rows."""
-    estimator = oracle.estimator
-    samples = entry.samples()
-    declared = entry.inputs[0] if entry.inputs else None
-    spec = (
-        declared.spec
-        if declared
-        else TensorSpec("input", "FP64", (-1, int(estimator.n_features_in_)))
-    )
-    given = samples.get(spec.name)
-    limited = False
-    if spec.datatype == "BYTES":
-        rows = text_rows(given)
-    else:
-        features = spec.shape[1] if spec.shape[1] > 0 else int(estimator.n_features_in_)
-        spec = TensorSpec(spec.name, spec.datatype, (-1, features))
-        limited = _refuses_beyond_float32(oracle, spec.name, features)
-        rows = number_rows(estimator, features, given, beyond_float32=not limited)
-    trained_names = tuple(str(n) for n in getattr(estimator, "feature_names_in_", ()))
-    answers = oracle.run(
-        {spec.name: rows[:2]}, tuple(m for m in OUTPUT_METHODS if m in oracle.covers)
-    )
-    return Signature(
-        inputs=(spec,),
-        outputs=tuple(
-            TensorSpec(name, datatype_of(answer), (-1, *answer.shape[1:]))
-            for name, answer in answers.items()
-        ),
-        columns=declared.columns if declared and declared.columns else trained_names,
-        classes=tuple(
-            str(c) for c in np.ravel(np.asarray(getattr(estimator, "classes_", ()), object))
-        ),
-        finite_float32=limited,
-    ), rows
-
-
-def _refuses_beyond_float32(oracle: SklearnBackend, name: str, features: int) -> bool:
-    row = np.zeros((1, features))
-    row[0, 0] = 1e300
-    try:
-        oracle.run({name: row}, ("predict",) if "predict" in oracle.covers else ("transform",))
-    except ValueError:
-        return True
-    return False
-
-
-def time_batches(
-    backend: Backend, inputs: Mapping[str, np.ndarray], output: str
-) -> dict[int, float]:
-    """Median microseconds of a run by batch size, the rows taken in turn from `inputs`."""
-    medians = {}
-    for rows in plans.BATCH_ROWS:
-        batches = _batches(inputs, rows)
-        backend.run(batches[0], (output,))
-        times: list[int] = []
-        budget_ns = int(TIMING_BUDGET_S * 1e9)
-        while len(times) < MIN_RUNS or (sum(times) < budget_ns and len(times) < MAX_RUNS):
-            batch = batches[len(times) % len(batches)]
+        quality_of: judges an inexact form by its held-out quality in place of equality.
+        """
+        try:
+            made = make_form(
+                form,
+                estimator,
+                self._signature,
+                self._described.recipe,
+                self._expected,
+                self._folder,
+            )
+            path = self._folder / made.file if made.file else None
+            files = {made.file: sha256_of(path)} if path else {}
             started_ns = time.perf_counter_ns()
-            backend.run(batch, (output,))
-            times.append(time.perf_counter_ns() - started_ns)
-        medians[rows] = statistics.median(times) / 1e3
-    return medians
+            backend = open_any(form, files, made.recipe, self._folder, lambda: self._oracle)
+            load_ms = (time.perf_counter_ns() - started_ns) / 1e6
+            parity = self._compared(backend)
+            quality = quality_of(backend) if quality_of else None
+        except Exception as error:
+            # A converter may fail in any way it likes; its words become the reason.
+            words = str(error).replace(f"{self._folder}/", "")
+            first_line = (words.strip().splitlines() or [""])[0]
+            return plans.Candidate(form, "out", f"{type(error).__name__}: {first_line[:200]}")
+        reason = _loss(quality) if quality else self._disagreement(backend, parity)
+        if reason:
+            return plans.Candidate(form, "out", reason, parity, quality=quality)
+
+        def open_again() -> Backend:
+            return open_any(form, files, made.recipe, self._folder, self._reopened)
+
+        return plans.Candidate(
+            form=form,
+            verdict="agrees",
+            reason="keeps the budget, but another is preferred" if quality else "slower",
+            parity=parity,
+            run_us=self._time(backend),
+            load_ms=load_ms,
+            memory_bytes=self._memory_of(open_again, path or self._entry.artefact),
+            file_bytes=(path or self._entry.artefact).stat().st_size,
+            files=files,
+            recipe=made.recipe,
+            quality=quality,
+        )
+
+    def smaller_candidates(self, exact: list[plans.Candidate]) -> list[plans.Candidate]:
+        """The inexact forms that the declared budget lets in, judged on held-out rows."""
+        budget, held_out = self._entry.declared.budget, self._entry.held_out()
+        assert budget is not None
+        estimator = self._oracle.estimator
+        target = held_out.pop("target", None)
+        if estimator is None or target is None:
+            why = "the accuracy budget needs held_out.npz with the model's inputs and `target`"
+            return [plans.Candidate(INT8, "out", why)]
+        rows = self._signature.bind(held_out)
+        before = score(budget.metric, self._oracle.backend, rows, target)
+
+        def quality_of(backend: Backend) -> Quality:
+            after = score(budget.metric, backend, rows, target)
+            return Quality(budget.metric, before, after, len(target), budget.largest_loss)
+
+        tried = [self.try_form(INT8, estimator, quality_of)]
+        bases = [c.form for c in exact[1:] if c.exact and "onnxruntime" in c.form]
+        if is_tree_ensemble(estimator):
+            bases = bases or ["treelite"]
+        for base in bases[:1]:
+            tried += [
+                self.try_form(f"{base}/{cut}", smaller, quality_of)
+                for cut, smaller in cuts_of(estimator).items()
+            ]
+        return tried
+
+    def _reopened(self) -> Oracle:
+        return open_oracle(self._entry, self._trust, self._signature, self._described.recipe)
+
+    def _memory_of(self, open_again: Callable[[], Backend], file: Path) -> int:
+        return memory_of(open_again, self._rows, file, self._sizes[:3])
+
+    def _time(self, backend: Backend) -> dict[int, float]:
+        return time_batches(backend, self._rows, self._outputs[0], self._sizes)
+
+    def _compared(self, backend: Backend) -> Parity:
+        outputs = tuple(name for name in self._outputs if name in backend.covers)
+        return compare(self._expected, backend.run(self._rows, outputs))
+
+    def _disagreement(self, backend: Backend, parity: Parity) -> str:
+        """Why an exact form is out, in words; "" when it agrees."""
+        oracle = self._oracle.backend.name
+        if parity.unequal_labels:
+            return f"{parity.unequal_labels} of {parity.rows} labels differ from {oracle}'s"
+        if not parity.agrees(self._tolerance):
+            return f"differs by {parity.max_difference:.1e}; the tolerance is {self._tolerance:.0e}"
+        for rows in self._described.refused:
+            if _answers(backend, self._signature.bind(rows)):
+                return f"answers rows that {oracle} refuses"
+        return ""
 
 
-def memory_of(open_again: Callable[[], Backend], name: str, rows: np.ndarray, file: Path) -> int:
-    """Private bytes that opening a form and running it adds, at least its file's size.
-
-    The libraries are loaded already, so only the model itself is counted.
-    """
-    before = private_bytes()
-    backend = open_again()
-    for batch in (rows[:1], rows[:32]):
-        backend.run({name: batch}, tuple(sorted(backend.covers))[:1])
-    return max(private_bytes() - before, file.stat().st_size)
+def _loss(quality: Quality) -> str:
+    if quality.holds:
+        return ""
+    return (
+        f"{quality.metric} falls from {quality.before:.4f} to {quality.after:.4f} on "
+        f"{quality.rows} held-out rows; at most {quality.largest_loss:g} may be lost"
+    )
 
 
-def _batches(inputs: Mapping[str, np.ndarray], rows: int) -> list[dict[str, np.ndarray]]:
-    total = len(next(iter(inputs.values())))
-    picks = [np.arange(start, start + rows) % total for start in range(0, 16 * rows, rows)]
-    return [{name: array[pick] for name, array in inputs.items()} for pick in picks]
+def _answers(backend: Backend, rows: Mapping[str, np.ndarray]) -> bool:
+    try:
+        backend.run(rows, tuple(sorted(backend.covers))[:1])
+    except Exception:
+        # Refusing a row may take the form of any exception.
+        return False
+    return True
 
 
 def main() -> int:
@@ -211,8 +223,9 @@ def main() -> int:
     job = json.load(sys.stdin)
     folder = Path(job["folder"])
     try:
-        entry = next(e for e in read_model(Path(job["model"])) if e.version == job["version"])
-        plan = run_tournament(entry, folder, float(job["tolerance"]))
+        entry = read_version(Path(job["model"]), job["version"])
+        trust = TrustFile(Path(job["trust_file"]))
+        plan = run_tournament(entry, folder, float(job["tolerance"]), trust)
     except Exception as error:
         first_line = (str(error).strip().splitlines() or [""])[0]
         print(f"{type(error).__name__}: {first_line[:500]}", file=sys.stderr)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 import os
-import threading
 from collections.abc import Callable
 from pathlib import Path
 
-log = logging.getLogger(__name__)
+from engine.periodic import Periodic
 
 Fingerprint = frozenset[tuple[str, int, int, int]]
 
@@ -38,10 +36,9 @@ class Watcher:
     """
 
     def __init__(self, root: Path, interval_s: float, on_change: Callable[[], object]) -> None:
-        self._root, self._interval_s, self._on_change = root, interval_s, on_change
+        self._root, self._on_change = root, on_change
         self._settled = self._seen = fingerprint(root)
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="pyrometer-watcher", daemon=True)
+        self._periodic = Periodic("watcher", interval_s, self.look)
 
     def look(self) -> bool:
         """Look once; True when a change has come to rest and on_change was called."""
@@ -54,17 +51,7 @@ class Watcher:
         return True
 
     def start(self) -> None:
-        self._thread.start()
+        self._periodic.start()
 
     def stop(self) -> None:
-        self._stop.set()
-        if self._thread.is_alive():
-            self._thread.join(2)
-
-    def _run(self) -> None:
-        while not self._stop.wait(self._interval_s):
-            try:
-                self.look()
-            except Exception:
-                # A repository that cannot be read now may be readable at the next look.
-                log.exception("the repository could not be followed")
+        self._periodic.stop()

@@ -20,6 +20,7 @@ _PAGE_BYTES = os.sysconf("SC_PAGESIZE")
 class RequestMetrics:
     """What one request did. Times are nanoseconds; the dict form gives milliseconds.
 
+    backend: the form that answered. degraded: another form has failed and this one stands in.
     cpu_ns is this request's own thread time. memory_before_mb and memory_after_mb are the
     whole process' resident memory; they are read for cold requests, for those over 5 ms
     (after only) and for a sample, and are None elsewhere.
@@ -33,6 +34,8 @@ class RequestMetrics:
     rows: int = 0
     cold_start: bool = False
     cache_hit: bool = False
+    backend: str = ""
+    degraded: bool = False
     duration_ns: int = 0
     cpu_ns: int = 0
     preprocessing_ns: int = 0
@@ -71,6 +74,8 @@ class RequestMetrics:
             "cpu_percent": 100 * self.cpu_ns / self.duration_ns if self.duration_ns else None,
             "cold_start": self.cold_start,
             "cache_hit": self.cache_hit,
+            "backend": self.backend,
+            "degraded": self.degraded,
             "queue_time_ms": self.queue_ns / 1e6,
             "model_load_time_ms": self.model_load_ns / 1e6,
             "preprocessing_time_ms": self.preprocessing_ns / 1e6,

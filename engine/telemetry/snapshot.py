@@ -108,6 +108,7 @@ def health(
     """One sentence: is it fine, and if not, what is not."""
     failed = [model["name"] for model in models if model["state"] == "failed"]
     loading = sum(model["state"] == "loading" for model in models)
+    degraded = [model["name"] for model in models if model.get("degraded")]
     worst = [tile for tile in tile_list if tile["status"] in ("warning", "critical")]
     if failed:
         more = f" and {len(failed) - 1} more" if len(failed) > 1 else ""
@@ -116,6 +117,9 @@ def health(
         tile = next((t for t in worst if t["status"] == "critical"), worst[0])
         text = f"{tile['label']} at {in_words(tile['value'])} {tile['unit']}"
         return {"status": tile["status"], "text": text}
+    if degraded:
+        more = f" and {len(degraded) - 1} more" if len(degraded) > 1 else ""
+        return {"status": "warning", "text": f"Degraded model: {degraded[0]}{more}"}
     if loading:
         return {"status": "unknown", "text": f"Starting: {loading} models loading"}
     if problems:

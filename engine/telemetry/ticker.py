@@ -12,6 +12,7 @@ from typing import Any
 
 import orjson
 
+from engine.periodic import Periodic
 from engine.telemetry import snapshot as snapshots
 from engine.telemetry.recorder import Recorder
 from engine.telemetry.ring import Ring
@@ -54,8 +55,7 @@ class Ticker:
         self._points: deque[bytes] = deque(maxlen=snapshots.POINTS)
         self._published: tuple[int, bytes, tuple[bytes, ...]] = (0, b"", ())
         self._last_tick = monotonic()
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="pyrometer-ticker", daemon=True)
+        self._periodic = Periodic("ticker", 1.0, self.tick, monotonic)
         self._tick_lock = threading.Lock()
 
     def event(self, kind: str, text: str) -> None:
@@ -68,22 +68,10 @@ class Ticker:
 
     def start(self) -> None:
         self.tick()
-        self._thread.start()
+        self._periodic.start()
 
     def stop(self) -> None:
-        self._stop.set()
-        if self._thread.is_alive():
-            self._thread.join(2)
-
-    def _run(self) -> None:
-        due = self._monotonic() + 1.0
-        while not self._stop.wait(max(0.0, due - self._monotonic())):
-            due = max(due + 1.0, self._monotonic())
-            try:
-                self.tick()
-            except Exception:
-                # The next second must come whatever went wrong in this one.
-                log.exception("a tick failed")
+        self._periodic.stop()
 
     def tick(self) -> None:
         """Do one second's work; called by the thread, or by a test with its own clock."""

@@ -11,7 +11,7 @@ import pytest
 from app.analysis.contracts import FLAWS, Explainer
 from app.analysis.transactions import FEATURES, Transaction, features, parse_request
 from engine.errors import InvalidField
-from engine.models.backends.sklearn_backend import load_estimator
+from engine.models.backends.estimator_backend import load_skops
 from examples.contracts_data import BAD
 from examples.transactions_data import simulate
 from tests.conftest import RunningServer
@@ -30,7 +30,7 @@ def fraud(port: int, transaction: Any, history: Any = None) -> tuple[int, Any]:
 def test_fraud_answers_as_the_model_does(server: RunningServer, bundled_models: Path) -> None:
     status, answer = fraud(server.port, GOOD, [PAST])
     assert status == 200, answer
-    model = load_estimator(bundled_models / "fraud_detector/1/model.skops")
+    model = load_skops((bundled_models / "fraud_detector/1/model.skops").read_bytes())
     row = features(*parse_request({"transaction": GOOD, "historical_data": [PAST]}))
     expected = model.predict_proba(row[np.newaxis])[0, 1]
     assert answer["fraud_probability"] == pytest.approx(expected, abs=1e-5)
@@ -46,7 +46,7 @@ def test_a_factor_is_the_change_at_the_training_median(
 ) -> None:
     odd = {**GOOD, "amount": 1e6, "timestamp": 1_750_000_000 + 3 * 3600}
     _, answer = fraud(server.port, odd, [PAST])
-    model = load_estimator(bundled_models / "fraud_detector/1/model.skops")
+    model = load_skops((bundled_models / "fraud_detector/1/model.skops").read_bytes())
     row = features(*parse_request({"transaction": odd, "historical_data": [PAST]}))
     assert answer["risk_factors"]
     for factor in answer["risk_factors"]:
@@ -134,7 +134,7 @@ def test_a_blank_or_missing_contract_is_422(server: RunningServer) -> None:
 
 def test_contributions_add_up_to_the_decision(bundled_models: Path) -> None:
     folder = bundled_models / "contract_classifier/1"
-    pipeline = load_estimator(folder / "model.skops")
+    pipeline = load_skops((folder / "model.skops").read_bytes())
     explainer = Explainer.load(folder / "explain.npz")
     for code in BAD.values():
         _, parts = explainer.contributions(code)

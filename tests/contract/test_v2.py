@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from engine.models.backends.estimator_backend import load_skops
 from tests.contract.http import call, tensor
 
 INFER = "/v2/models/breast_cancer/infer"
@@ -85,6 +86,21 @@ def test_a_version_can_be_named(port: int, row: list[float]) -> None:
     assert call(port, "GET", "/v2/models/breast_cancer/versions/9")[0] == 404
 
 
+def test_null_is_nan_where_the_model_takes_it_and_400_where_not(
+    port: int, row: list[float], bundled_models: Path
+) -> None:
+    forest = load_skops((bundled_models / "breast_cancer/1/model.skops").read_bytes())
+    wanted = [{"name": "predict_proba"}]
+    holes = tensor([row]) | {"data": [None, *row[1:]]}
+    _, _, body = infer(port, holes, outputs=wanted)
+    expected = forest.predict_proba(np.array([[np.nan, *row[1:]]]))
+    np.testing.assert_allclose(body["outputs"][0]["data"], expected.ravel(), atol=1e-5)
+    pixels = {"name": "input", "datatype": "FP64", "shape": [1, 64], "data": [None] * 64}
+    status, _, body = call(port, "POST", "/v2/models/digits/infer", {"inputs": [pixels]})
+    assert status == 400
+    assert "'input' holds NaN" in body["error"]
+
+
 def _broken(row: list[float]) -> dict[str, Any]:
     good = tensor([row])
     return {
@@ -93,7 +109,8 @@ def _broken(row: list[float]) -> dict[str, Any]:
         "shape of another width": good | {"shape": [1, 29], "data": row[:29]},
         "unknown datatype": good | {"datatype": "FP128"},
         "text for numbers": good | {"data": ["1.5"] * 30},
-        "null value": good | {"data": [None, *row[1:]]},
+        "null in whole numbers": good | {"datatype": "INT64", "data": [None] * 30},
+        "null beside text": good | {"data": [None, "a", *row[2:]]},
         "ragged data": good | {"shape": [2, 30], "data": [row, row[:3]]},
         "negative size": good | {"shape": [-1, 30]},
         "overflowing sizes": good | {"shape": [2**40, 2**40]},

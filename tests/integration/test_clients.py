@@ -34,7 +34,7 @@ def test_tritonclient_sees_server_and_models(client: Any) -> None:
 def test_tritonclient_infers(
     client: Any, server: RunningServer, bundled_models: Path, model: str, binary: bool
 ) -> None:
-    from engine.models.backends.sklearn_backend import load_estimator
+    from engine.models.backends.estimator_backend import load_skops
 
     call(server.port, "POST", "/performance/warmup", {"models": [model]})
     name, rows = rows_of(bundled_models / model)
@@ -45,7 +45,7 @@ def test_tritonclient_infers(
     sent.set_data_from_numpy(rows, binary_data=binary)
     wanted = [tritonclient.InferRequestedOutput("predict", binary_data=binary)]
     answer = client.infer(model, [sent], outputs=wanted).as_numpy("predict")
-    expected = load_estimator(bundled_models / model / "1/model.skops").predict(rows)
+    expected = load_skops((bundled_models / model / "1/model.skops").read_bytes()).predict(rows)
     np.testing.assert_allclose(answer, expected, rtol=0, atol=1e-5)
 
 

@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from engine.models.backends.onnx_backend import OnnxBackend, OnnxOutput
+from engine.models.backends.onnx_backend import OnnxBackend
 from engine.models.onnx_convert import convert
 from engine.models.parity import compare
+from engine.models.signature import Signature
+from engine.types import TensorSpec
 from examples.contracts import build_contract_classifier
 from examples.writer import BuiltModel
 
@@ -31,10 +33,11 @@ def built() -> BuiltModel:
 
 @pytest.fixture(scope="module")
 def graph(built: BuiltModel, tmp_path_factory: pytest.TempPathFactory) -> OnnxBackend:
-    path = tmp_path_factory.mktemp("onnx") / "model-text.onnx"
-    names = convert(built.estimator, "text", path)
-    kinds = {"predict": "<i8", "predict_proba": "<f8"}
-    return OnnxBackend(path, "text", {o: OnnxOutput(names[o], kinds[o], 2) for o in OUTPUTS})
+    path = tmp_path_factory.mktemp("onnx") / "model-f32.onnx"
+    signature = Signature((TensorSpec("contract_code", "BYTES", (-1,)),), ())
+    expected = oracle(built.estimator, built.samples[:2])
+    recipe = convert(built.estimator, "f32", signature, {}, expected, path)
+    return OnnxBackend("onnxruntime-f32", path, recipe)
 
 
 def oracle(estimator: Any, rows: np.ndarray) -> dict[str, np.ndarray]:

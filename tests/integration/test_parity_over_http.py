@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from engine.models.backends.sklearn_backend import load_estimator
+from engine.models.backends.estimator_backend import load_skops
 from tests.conftest import RunningServer
 from tests.contract.http import call
 
@@ -35,7 +35,7 @@ def test_500_rows_equal_scikit_learn(
 ) -> None:
     call(server.port, "POST", "/performance/warmup", {"models": [model]})
     name, rows = rows_of(bundled_models / model)
-    estimator = load_estimator(bundled_models / model / "1/model.skops")
+    estimator = load_skops((bundled_models / model / "1/model.skops").read_bytes())
     outputs = [m for m in ("predict", "predict_proba") if hasattr(estimator, m)]
     headers = {} if caching == "cached" else {"Cache-Control": "no-cache"}
     datatype = "BYTES" if rows.dtype == object else "FP64"

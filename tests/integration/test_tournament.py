@@ -31,6 +31,7 @@ from engine.models.plan_store import PlanStore
 from engine.models.plan_table import plan_table
 from engine.models.repository import read_repository
 from engine.models.tournament import run_tournament
+from engine.models.trust import TrustFile
 
 FEATURES = 8
 CLASSIFIERS: dict[str, Callable[[], Any]] = {
@@ -70,7 +71,8 @@ def opened(tmp_path: Path, name: str, estimator: Any) -> LoadedModel:
     (entry,) = read_repository(tmp_path / "models").entries
     forms = tmp_path / "forms"
     forms.mkdir()
-    return open_planned(entry, run_tournament(entry, forms, 1e-5), forms)
+    trust = TrustFile(tmp_path / "trusted.sha256")
+    return open_planned(entry, run_tournament(entry, forms, 1e-5, trust), forms, trust)
 
 
 @pytest.mark.parametrize("name", sorted({**CLASSIFIERS, **REGRESSORS}))
@@ -82,7 +84,9 @@ def test_the_chosen_forms_answer_as_scikit_learn(tmp_path: Path, name: str) -> N
     for output in (spec.name for spec in model.signature.outputs):
         expected = np.asarray(getattr(estimator, output)(unseen))
         for batch in (1, 20, 1000):
-            given = model.run(model.signature.bind({"input": unseen[:batch]}), (output,))[output]
+            given = model.run(model.signature.bind({"input": unseen[:batch]}), (output,)).outputs[
+                output
+            ]
             if expected.dtype.kind == "f":
                 np.testing.assert_allclose(given, expected[:batch], rtol=1e-5, atol=1e-5)
             else:
@@ -106,7 +110,7 @@ def test_a_damaged_form_or_plan_is_made_anew(tmp_path: Path) -> None:
     folder.mkdir(parents=True)
     skops.io.dump(fitted("logistic_pipeline")[0], folder / "model.skops")
     (entry,) = read_repository(tmp_path / "models").entries
-    store = PlanStore(tmp_path / "state", 1e-5, 120)
+    store = PlanStore(tmp_path / "state", 1e-5, 120, TrustFile(tmp_path / "none"))
     assert store.read(entry) is None
     plan = store.make(entry, lambda child: None)
     assert store.read(entry) == plan
@@ -126,6 +130,8 @@ def test_another_artefact_or_tolerance_has_another_plan(tmp_path: Path) -> None:
     (entry,) = read_repository(tmp_path / "models").entries
     (folder / "model.skops").write_bytes(b"two")
     (other,) = read_repository(tmp_path / "models").entries
-    store = PlanStore(tmp_path / "state", 1e-5, 120)
+    store = PlanStore(tmp_path / "state", 1e-5, 120, TrustFile(tmp_path / "none"))
     assert store.key(entry) != store.key(other)
-    assert store.key(entry) != PlanStore(tmp_path / "state", 1e-4, 120).key(entry)
+    assert store.key(entry) != PlanStore(
+        tmp_path / "state", 1e-4, 120, TrustFile(tmp_path / "none")
+    ).key(entry)

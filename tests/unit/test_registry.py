@@ -13,6 +13,7 @@ import pytest
 
 from engine.errors import ModelFailed, ModelLoading, OverBudget, UnknownModel
 from engine.models.loaded import LoadedModel
+from engine.models.model_toml import Declaration
 from engine.models.plan import Plan
 from engine.models.registry import Registry
 from engine.models.repository import ModelEntry
@@ -249,7 +250,7 @@ def test_an_unloaded_model_waits_for_an_explicit_load() -> None:
 def test_a_model_without_preload_is_not_loaded_by_a_change() -> None:
     opener = StubOpener({})
     models = registry(opener=opener)
-    models.sync([replace(entry("a"), preload=False)])
+    models.sync([replace(entry("a"), declared=Declaration(preload=False))])
     assert opener.opened == []
     assert models.slot("a").state == "cold"
 

@@ -1,68 +1,116 @@
-"""ONNX Runtime on one thread per session."""
+"""ONNX Runtime on one thread per session: graphs we compiled, and graphs people bring.
+
+recipe   "inputs": [{"graph", "source", "column"?, "dtype", "rank"}]: what feeds each of the
+         graph's inputs; column takes one column of a matrix
+         "outputs": output -> {"graph", "dtype", "rank"}
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-DTYPES: dict[str, np.dtype] = {
-    "f32": np.dtype(np.float32),
-    "f64": np.dtype(np.float64),
-    "text": np.dtype(object),
+from engine.errors import ArtefactError
+from engine.types import NUMPY_DTYPES
+
+NAME = "onnxruntime"
+TEXT = "tensor(string)"
+GRAPH_DATATYPES = {
+    "tensor(bool)": "BOOL",
+    "tensor(uint8)": "UINT8",
+    "tensor(uint16)": "UINT16",
+    "tensor(uint32)": "UINT32",
+    "tensor(uint64)": "UINT64",
+    "tensor(int8)": "INT8",
+    "tensor(int16)": "INT16",
+    "tensor(int32)": "INT32",
+    "tensor(int64)": "INT64",
+    "tensor(float16)": "FP16",
+    "tensor(float)": "FP32",
+    "tensor(double)": "FP64",
+    TEXT: "BYTES",
 }
 
 
-@dataclass(frozen=True, slots=True)
-class OnnxOutput:
-    """Where an output comes from: the graph's name for it, and the dtype and rank to give."""
-
-    graph_name: str
-    dtype: str
-    rank: int
-
-
-def open_session(path: Path) -> Any:
-    """An inference session that starts no threads of its own."""
+def open_session(graph: Path | bytes) -> Any:
+    """An inference session, of a file or of a graph's bytes, that starts no threads."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
-    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    source = graph if isinstance(graph, bytes) else str(graph)
+    return onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+
+
+def refuse_external_data(content: bytes, name: str) -> None:
+    """Raises ArtefactError for a graph that reads other files, or that is no ONNX model.
+
+    Tensors may name any file of the machine as their data; only self-contained graphs are
+    served.
+    """
+    import onnx
+    from onnx.external_data_helper import uses_external_data
+
+    try:
+        model = onnx.load_from_string(content)
+    except Exception as error:
+        # protobuf's own exceptions; a damaged file is one kind for us.
+        raise ArtefactError(f"{name} is no ONNX model: {str(error)[:200]}") from error
+    if any(uses_external_data(tensor) for tensor in _tensors(model)):
+        raise ArtefactError(f"{name} keeps data in other files; export it as one file")
+
+
+def _tensors(model: Any) -> Any:
+    """Every tensor of a model: initializers and attributes, of subgraphs and functions too."""
+    pending = [model.graph, *model.functions]
+    while pending:
+        graph = pending.pop()
+        yield from getattr(graph, "initializer", ())
+        for sparse in getattr(graph, "sparse_initializer", ()):
+            yield from (sparse.values, sparse.indices)
+        for node in graph.node:
+            for attribute in node.attribute:
+                if attribute.HasField("t"):
+                    yield attribute.t
+                yield from attribute.tensors
+                if attribute.HasField("g"):
+                    pending.append(attribute.g)
+                pending.extend(attribute.graphs)
 
 
 class OnnxBackend:
-    """Runs one session; input precision is fixed when the form is compiled."""
+    """Runs one session. What feeds it and what is read off it is decided by its recipe."""
 
-    def __init__(self, path: Path, precision: str, outputs: Mapping[str, OnnxOutput]) -> None:
-        self.name = f"onnxruntime-{precision}"
-        self.covers = frozenset(outputs)
-        self._session = open_session(path)
-        (graph_input,) = self._session.get_inputs()
-        self._input_name = graph_input.name
-        self._input_rank = len(graph_input.shape)
-        self._dtype = DTYPES[precision]
+    def __init__(self, name: str, graph: Path | bytes, recipe: Mapping[str, Any]) -> None:
+        self.name = name
+        self._session = open_session(graph)
+        self._feeds = [
+            (i["graph"], i["source"], i.get("column"), np.dtype(i["dtype"]), int(i["rank"]))
+            for i in recipe["inputs"]
+        ]
         self._outputs = {
-            name: (output.graph_name, np.dtype(output.dtype), output.rank)
-            for name, output in outputs.items()
+            name: (o["graph"], np.dtype(o["dtype"]), int(o["rank"]))
+            for name, o in recipe["outputs"].items()
         }
+        self.covers = frozenset(self._outputs)
 
     def run(
         self, inputs: Mapping[str, np.ndarray], outputs: tuple[str, ...]
     ) -> dict[str, np.ndarray]:
-        (rows,) = inputs.values()
-        feed = rows.astype(self._dtype, copy=False)
-        if feed.ndim != self._input_rank:
-            feed = feed.reshape(-1, 1)
+        fed = {}
+        for graph, source, column, dtype, rank in self._feeds:
+            rows = inputs[source]
+            if column is not None:
+                rows = rows[:, column]
+            rows = rows.astype(dtype, copy=False)
+            fed[graph] = rows if rows.ndim == rank else rows.reshape(-1, *(1,) * (rank - 1))
         wanted = [self._outputs[name] for name in outputs]
-        answers = self._session.run(
-            [graph_name for graph_name, _, _ in wanted], {self._input_name: feed}
-        )
+        answers = self._session.run([graph for graph, _, _ in wanted], fed)
         return {
             name: _shaped(answer, dtype, rank)
             for name, answer, (_, dtype, rank) in zip(outputs, answers, wanted, strict=True)
@@ -70,6 +118,47 @@ class OnnxBackend:
 
 
 def _shaped(answer: np.ndarray, dtype: np.dtype, rank: int) -> np.ndarray:
-    if answer.ndim != rank:
+    if rank and answer.ndim != rank:  # 0: the graph does not say, so it comes as it is
         answer = answer.reshape(len(answer), *([-1] * (rank - 1)))
     return answer.astype(dtype, copy=False)
+
+
+def graph_recipe(
+    content: bytes, name: str
+) -> tuple[list[tuple[str, str, tuple[int, ...]]], dict[str, Any]]:
+    """(name, datatype, shape) of each input of a graph, and the recipe that serves it.
+
+    Outputs that are no tensors (scikit-learn converters' lists of dictionaries) are left
+    out. Raises ArtefactError for an input that no V2 datatype can carry.
+    """
+    session = open_session(content)
+    inputs, specs = [], []
+    for node in session.get_inputs():
+        if node.type not in GRAPH_DATATYPES or not node.shape:
+            raise ArtefactError(
+                f"{name}: input {node.name!r} is {node.type} of rank {len(node.shape)}; "
+                "a tensor with rows first is needed"
+            )
+        datatype = GRAPH_DATATYPES[node.type]
+        shape = tuple(s if isinstance(s, int) and s > 0 else -1 for s in node.shape)
+        specs.append((node.name, datatype, shape))
+        inputs.append(
+            {
+                "graph": node.name,
+                "source": node.name,
+                "dtype": NUMPY_DTYPES[datatype].str,
+                "rank": len(shape),
+            }
+        )
+    outputs = {
+        node.name: {
+            "graph": node.name,
+            "dtype": NUMPY_DTYPES[GRAPH_DATATYPES[node.type]].str,
+            "rank": len(node.shape),
+        }
+        for node in session.get_outputs()
+        if node.type in GRAPH_DATATYPES
+    }
+    if not outputs:
+        raise ArtefactError(f"{name} has no output that is a tensor")
+    return specs, {"inputs": inputs, "outputs": outputs}

@@ -6,6 +6,7 @@ from scikit-learn's by rounding of the sum at most.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -43,10 +44,11 @@ class TreeliteBackend:
         if self._casts:
             rows = rows.astype(np.float32).astype(np.float64)
         raw = self._predict(self._model, rows, nthread=1).reshape(len(rows), -1)
-        return {name: _by_rule(raw, *self._rules[name]) for name in outputs}
+        return {name: answer_by_rule(raw, *self._rules[name]) for name in outputs}
 
 
-def _by_rule(raw: np.ndarray, rule: str, labels: np.ndarray) -> np.ndarray:
+def answer_by_rule(raw: np.ndarray, rule: str, labels: np.ndarray) -> np.ndarray:
+    """One output, read off the ensemble's raw answer (n, numbers); see `output_rules`."""
     if rule == "value":
         return raw[:, 0]
     if rule == "probabilities":
@@ -59,6 +61,19 @@ def _by_rule(raw: np.ndarray, rule: str, labels: np.ndarray) -> np.ndarray:
         return chosen
     best: np.ndarray = labels[raw.argmax(axis=1)]
     return best
+
+
+def import_ensemble(estimator: Any) -> Any:
+    """The ensemble as a treelite model. Raises what treelite raises for what it cannot take."""
+    import treelite
+
+    members = getattr(estimator, "estimators_", None)
+    if members is not None and len(members) != estimator.n_estimators:
+        # Treelite 4.8 reads `n_estimators` trees, past the end of the arrays when boosting
+        # stopped early, and takes the process down.
+        estimator = copy.copy(estimator)
+        estimator.n_estimators = len(members)
+    return treelite.sklearn.import_model(estimator)
 
 
 def output_rules(estimator: Any) -> dict[str, dict[str, Any]]:

@@ -1,0 +1,91 @@
+"""The embedding cache: an encoder's output row by row, shared by all models that use it.
+
+A row is computed once however many ask for it at the same time: the first caller encodes
+it, those who come meanwhile wait for that row alone.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future
+from dataclasses import dataclass
+
+import numpy as np
+
+from engine.caching.memory import MISS, MemoryTier
+
+Encode = Callable[[list[int]], np.ndarray]
+
+
+@dataclass(frozen=True, slots=True)
+class Embedded:
+    """Vectors, one a row of the request; hits: rows found, or awaited from another caller."""
+
+    vectors: np.ndarray
+    hits: int
+    misses: int
+
+
+class EmbeddingCache:
+    """Rows by key in a memory tier, with one computation a row."""
+
+    def __init__(self, tier: MemoryTier) -> None:
+        self.tier = tier
+        self._flights: dict[bytes, Future[np.ndarray]] = {}
+        self._lock = threading.Lock()
+
+    def rows(self, keys: list[bytes], encode: Encode, group: str) -> Embedded:
+        """The vector of every key, in order.
+
+        encode: vectors (n, width) for these positions among keys; called at most once, for
+        all rows that nobody has. Raises what encode raised, here or in the other caller.
+        """
+        first_place = {key: place for place, key in reversed(list(enumerate(keys)))}
+        found, awaited, led = self._claim(first_place)
+        if led:
+            # Its own rows first, so that two callers never wait for each other.
+            found |= self._encoded(led, [first_place[key] for key in led], encode, group)
+        for key, flight in awaited.items():
+            found[key] = flight.result()
+        vectors = np.stack([found[key] for key in keys])
+        return Embedded(vectors, hits=len(keys) - len(led), misses=len(led))
+
+    def _claim(
+        self, keys: Iterable[bytes]
+    ) -> tuple[dict[bytes, np.ndarray], dict[bytes, Future[np.ndarray]], list[bytes]]:
+        """Rows found, rows that others are encoding, and rows that are now this caller's."""
+        found, awaited, led = {}, {}, []
+        with self._lock:
+            for key in keys:
+                flight = self._flights.get(key)
+                if flight is not None:
+                    awaited[key] = flight
+                elif (kept := self.tier.get(key)) is not MISS:
+                    found[key] = kept
+                else:
+                    self._flights[key] = Future()
+                    led.append(key)
+        return found, awaited, led
+
+    def _encoded(
+        self, keys: list[bytes], places: list[int], encode: Encode, group: str
+    ) -> dict[bytes, np.ndarray]:
+        try:
+            vectors = encode(places)
+        except BaseException as error:
+            for flight in self._landed(keys):
+                flight.set_exception(error)
+            raise
+        encoded = {}
+        for key, vector in zip(keys, vectors, strict=True):
+            encoded[key] = kept = np.array(vector)
+            kept.flags.writeable = False
+            self.tier.put(key, kept, kept.nbytes, group)
+        for flight, vector in zip(self._landed(keys), encoded.values(), strict=True):
+            flight.set_result(vector)
+        return encoded
+
+    def _landed(self, keys: list[bytes]) -> list[Future[np.ndarray]]:
+        with self._lock:
+            return [self._flights.pop(key) for key in keys]
