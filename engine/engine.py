@@ -62,15 +62,17 @@ class Engine:
         self._watcher = Watcher(settings.models, settings.reload_interval_s, self.reload)
         repository = read_repository(settings.models)
         self.problems = repository.problems
+        self.trust = TrustFile(settings.trust_file)
+        self._adopted: dict[tuple[str, str], ModelEntry] = {}
         self.recorder = Recorder()
         self.memory = ProcessMemory()
         self.ticker = Ticker(self.recorder, lambda: inventory(self), VERSION)
         self.pool = WorkerPool("load", settings.load_workers, settings.load_queue)
         self.registry = Registry(
             repository.entries,
-            PlanningOpener(PlanStore.of(settings))
+            PlanningOpener(PlanStore.of(settings, self.trust))
             if settings.optimise
-            else PlainOpener(TrustFile(settings.trust_file)),
+            else PlainOpener(self.trust),
             self.pool.submit,
             self.ticker.event,
             max_waiting=max(1, settings.http_threads // 2),
@@ -105,7 +107,17 @@ class Engine:
         """Read the repository again and follow its changes; returns the loads started."""
         repository = read_repository(self.settings.models)
         self.problems = repository.problems
-        return self.registry.sync(repository.entries)
+        found = {entry.key: entry for entry in repository.entries}
+        return self.registry.sync((self._adopted | found).values())
+
+    def adopt(self, entry: ModelEntry) -> list[Future[LoadedModel]]:
+        """Serve a version from outside the repository beside those in it.
+
+        The repository's own version of that name and number goes first. Returns the loads
+        started.
+        """
+        self._adopted = self._adopted | {entry.key: entry}
+        return self.reload()
 
     def _preloads(self, entry: ModelEntry) -> bool:
         named = self._preload_names

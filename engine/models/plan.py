@@ -104,6 +104,10 @@ class Plan:
         """The form that serves one row."""
         return self.ranges[0][1]
 
+    def form_for(self, rows: int) -> str:
+        """The form that serves this many rows."""
+        return next(form for most_rows, form in self.ranges if rows <= most_rows)
+
     @property
     def memory_bytes(self) -> int:
         """What the forms that serve take in memory together."""

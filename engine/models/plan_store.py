@@ -91,13 +91,13 @@ class PlanStore:
         self._compile_timeout_s = compile_timeout_s
 
     @classmethod
-    def of(cls, settings: Settings) -> PlanStore:
+    def of(cls, settings: Settings, trust: TrustFile | None = None) -> PlanStore:
         """The store that the settings describe."""
         return cls(
             settings.state,
             settings.parity_tolerance,
             settings.compile_timeout_s,
-            TrustFile(settings.trust_file),
+            trust or TrustFile(settings.trust_file),
         )
 
     def key(self, entry: ModelEntry) -> str:
@@ -156,6 +156,7 @@ class PlanStore:
             "folder": str(folder.resolve()),
             "tolerance": self._tolerance,
             "trust_file": str(self.trust.path.resolve()),
+            "also_trusted": sorted(self.trust.also),
         }
         child = subprocess.Popen(
             [sys.executable, "-m", "engine.models.tournament"],

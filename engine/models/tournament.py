@@ -1,6 +1,7 @@
 """The tournament, run in a child process: `python -m engine.models.tournament`.
 
-stdin: JSON {model, version, folder, tolerance, trust_file}. The child writes its compiled
+stdin: JSON {model, version, folder, tolerance, trust_file, also_trusted}.
+The child writes its compiled
 forms and plan.json into `folder`; the parent verifies and publishes them. A crash, a hang
 or a leak of a converter stays in the child.
 """
@@ -249,7 +250,7 @@ def main() -> int:
     folder = Path(job["folder"])
     try:
         entry = read_version(Path(job["model"]), job["version"])
-        trust = TrustFile(Path(job["trust_file"]))
+        trust = TrustFile(Path(job["trust_file"]), job["also_trusted"])
         plan = run_tournament(entry, folder, float(job["tolerance"]), trust)
     except Exception as error:
         first_line = (str(error).strip().splitlines() or [""])[0]

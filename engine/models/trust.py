@@ -14,6 +14,7 @@ from __future__ import annotations
 import os
 import re
 import stat
+from collections.abc import Iterable
 from pathlib import Path
 
 from engine.errors import ArtefactError, Untrusted
@@ -26,10 +27,14 @@ MAX_FILE_BYTES = 1024 * 1024
 
 
 class TrustFile:
-    """The digests that may run code; the file is read at every question, it is small."""
+    """The digests that may run code; the file is read at every question, it is small.
 
-    def __init__(self, path: Path) -> None:
+    also: digests trusted in this process only, of artefacts that it made itself.
+    """
+
+    def __init__(self, path: Path, also: Iterable[str] = ()) -> None:
         self.path = path
+        self.also = set(also)
 
     def digests(self) -> frozenset[str]:
         """Raises ArtefactError for a file that others may write, or that cannot be read."""
@@ -43,10 +48,11 @@ class TrustFile:
                 raise ArtefactError(f"trust file {self.path} is over {MAX_FILE_BYTES} bytes")
             lines = self.path.read_text().splitlines()
         except FileNotFoundError:
-            return frozenset()
+            return frozenset(self.also)
         except (OSError, UnicodeDecodeError) as error:
             raise ArtefactError(f"trust file {self.path}: {error}") from error
-        return frozenset(m[1] for line in lines if (m := _LINE.fullmatch(line.strip())))
+        listed = {m[1] for line in lines if (m := _LINE.fullmatch(line.strip()))}
+        return frozenset(listed | self.also)
 
     def require(self, entry: ModelEntry) -> None:
         """Raises Untrusted for an artefact that may run code, unless its digest is listed."""
