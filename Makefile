@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 MODELS ?= $(or $(PYROMETER_MODELS),models)
 
-.PHONY: help setup run test lint fmt examples lock bench clean
+.PHONY: help setup run test lint fmt examples lock bench zoo budget swaps loads smaller clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -39,6 +39,21 @@ fmt: setup ## format the code
 
 bench: examples ## requests/s and latency against naive Flask + scikit-learn
 	$(BIN)/python -m bench
+
+zoo: setup ## estimators of every family over HTTP against their own answers
+	$(BIN)/python -m bench.zoo
+
+budget: setup ## 200 models of 10 MB in 512 MB under 16 callers for a minute
+	$(BIN)/python -m bench.memory_budget
+
+swaps: setup ## 100 hot swaps under load, every fifth version broken
+	$(BIN)/python -m bench.hot_swap
+
+loads: examples ## load from the artefact cache, cost by loaded models, memory
+	$(BIN)/python -m bench.loads --models $(MODELS)
+
+smaller: setup ## smaller forms under an accuracy budget: bytes and quality
+	$(BIN)/python -m bench.smaller
 
 lock: ## resolve requirements.lock anew (needs uv)
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \

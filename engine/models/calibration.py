@@ -30,6 +30,7 @@ NASTY_TEXTS = (
     "a",
     "A_b1",
     "é ü 漢字 🙂",
+    "É Ü ẞ İ Σ TRANSFER",
     "x" * 5000,
     "tx . origin\r\n\ttail_",
     "\x01",
@@ -68,6 +69,25 @@ def text_rows(samples: np.ndarray | None) -> np.ndarray:
     texts = [] if samples is None else [str(text) for text in samples[:MAX_SAMPLES]]
     glued = [text.replace("\n", "\r\n") + "é" for text in texts[:16]]
     return np.array([*texts, *glued, *NASTY_TEXTS], dtype=object)
+
+
+def text_matrix_rows(
+    width: int, samples: np.ndarray | None, known: Mapping[int, list[str]]
+) -> np.ndarray:
+    """Calibration rows of text in several columns, object (n, width).
+
+    known: values that a column's encoder knows. The last rows have one odd text each.
+    """
+    random = np.random.default_rng(SEED)
+    if samples is not None and len(samples):
+        base = np.array(samples[:MAX_SAMPLES], dtype=object)
+    else:
+        words = [np.array(known.get(c) or NASTY_TEXTS, dtype=object) for c in range(width)]
+        base = np.column_stack([random.choice(column, MADE_UP_ROWS) for column in words])
+    odd = np.repeat(base[:1], len(NASTY_TEXTS), axis=0)
+    for place, text in enumerate(NASTY_TEXTS):
+        odd[place, random.integers(width)] = text
+    return np.concatenate([base, odd])
 
 
 def mixed_rows(

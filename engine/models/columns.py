@@ -6,7 +6,7 @@ encoder knows its categories, an imputer its fill values, a vectoriser takes raw
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -56,6 +56,17 @@ def first_steps(estimator: Any) -> list[Any]:
 def final_step(estimator: Any) -> Any:
     """The last step of a pipeline, else the estimator itself."""
     return final_step(estimator.steps[-1][1]) if hasattr(estimator, "steps") else estimator
+
+
+def parts_of(estimator: Any) -> Iterator[Any]:
+    """The estimator and every fitted estimator inside it."""
+    yield estimator
+    inside = [step for _, step in getattr(estimator, "steps", ())]
+    inside += [step for _, step in getattr(estimator, "transformer_list", ())]
+    inside += [part for _, part, _ in getattr(estimator, "transformers_", ())]
+    for part in inside:
+        if part is not None and not isinstance(part, str):
+            yield from parts_of(part)
 
 
 def _takes_raw_text(estimator: Any) -> bool:

@@ -39,6 +39,19 @@ class Description:
     refused: tuple[Rows, ...]
     recipe: Mapping[str, Any]
 
+    @property
+    def example(self) -> dict[str, Any]:
+        """One row that the model answers, as JSON has it: None for NaN."""
+        count = self.signature.fixed_rows or 1
+        bound = self.signature.bind(_first(self.rows, count))
+        return {name: _as_json(array.tolist()) for name, array in bound.items()}
+
+
+def _as_json(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_as_json(item) for item in value]
+    return None if value != value else value
+
 
 def describe_estimator(entry: ModelEntry, estimator: Any) -> Description:
     """The description of an estimator. Raises ArtefactError when its inputs cannot be told."""
@@ -57,7 +70,7 @@ def describe_estimator(entry: ModelEntry, estimator: Any) -> Description:
         return getattr(estimator, method)(feed(rows, frame))
 
     plain = Signature(inputs=specs, outputs=(), columns=columns, categories=closed)
-    signature, rows = _calibrated(plain, estimator, samples, known, answer)
+    signature, rows = _calibrated(plain, estimator, samples, known, kinds.known, answer)
     taken, refused = _answered(signature, rows, answer)
     rules = _output_rules(estimator, feed(_first(taken, 3), frame))
     recipe = {"frame": frame, "outputs": rules}
@@ -135,9 +148,13 @@ def _calibrated(
     estimator: Any,
     samples: Mapping[str, np.ndarray],
     known: Mapping[str, list[str]],
+    positions: Mapping[int, list[str]],
     answer: Answer,
 ) -> tuple[Signature, Rows]:
-    """The signature with what values the model takes, and rows to try it on."""
+    """The signature with what values the model takes, and rows to try it on.
+
+    known, positions: values that encoders know, by input and by column of a text matrix.
+    """
     specs = signature.inputs
     (first, *more) = specs
     if more:
@@ -153,7 +170,8 @@ def _calibrated(
     if first.datatype == "BYTES":
         if len(first.shape) == 1:
             return signature, {first.name: calibration.text_rows(given)}
-        return signature, calibration.mixed_rows(specs, samples, known)
+        width = first.shape[1]
+        return signature, {first.name: calibration.text_matrix_rows(width, given, positions)}
     features = first.shape[1]
     huge, holes = np.zeros((1, features)), np.full((1, features), np.nan)
     huge[0, 0] = 1e300

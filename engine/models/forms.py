@@ -14,7 +14,7 @@ int8 are inexact, and take part only under an accuracy budget.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,8 +22,10 @@ from typing import Any
 import numpy as np
 
 from engine.models.backends import Backend, tl2cgen_backend, tree_walk_backend, treelite_backend
+from engine.models.backends.estimator_backend import dense, feed
 from engine.models.backends.onnx_backend import OnnxBackend
 from engine.models.calibration import trees_of
+from engine.models.columns import final_step
 from engine.models.oracle import Oracle
 from engine.models.signature import Signature
 
@@ -50,7 +52,7 @@ def forms_for(estimator: Any, signature: Signature) -> tuple[str, ...]:
         forms.append(treelite_backend.NAME)
         if tl2cgen_backend.available():
             forms.append(tl2cgen_backend.NAME)
-    if tree_walk_backend.can_walk(estimator):
+    if tree_walk_backend.can_walk(final_step(estimator)):
         forms.append(tree_walk_backend.NAME)
     return tuple(forms)
 
@@ -77,7 +79,7 @@ def make_form(
     """
     base, _, cut = form.partition("/")
     if base == tree_walk_backend.NAME:
-        return MadeForm("", {})
+        return MadeForm("", {"frame": recipe.get("frame")})
     if base == treelite_backend.NAME:
         file = f"{cut}{'-' if cut else ''}{treelite_backend.FILE}"
         treelite_backend.import_ensemble(estimator).serialize(str(folder / file))
@@ -105,6 +107,38 @@ def open_form(form: str, path: Path, recipe: Mapping[str, Any]) -> Backend:
     return OnnxBackend(form, path, recipe)
 
 
+def walked(estimator: Any, recipe: Mapping[str, Any]) -> Backend:
+    """An estimator whose trees are walked; the steps before them run as they are."""
+    steps = [] if not hasattr(estimator, "steps") else [s for _, s in estimator.steps[:-1]]
+    trees = tree_walk_backend.TreeWalkBackend(final_step(estimator))
+    before = [step.transform for step in steps if step not in (None, "passthrough")]
+    return SteppedTrees(before, trees, recipe.get("frame")) if before else trees
+
+
+class SteppedTrees:
+    """A pipeline that ends in trees: its own transformers, then the walk."""
+
+    name = tree_walk_backend.NAME
+
+    def __init__(
+        self,
+        before: Sequence[Callable[[Any], Any]],
+        trees: tree_walk_backend.TreeWalkBackend,
+        columns: list[str] | None,
+    ) -> None:
+        self._before, self._trees, self._columns = before, trees, columns
+        self.covers = trees.covers
+
+    def run(
+        self, inputs: Mapping[str, np.ndarray], outputs: tuple[str, ...]
+    ) -> dict[str, np.ndarray]:
+        rows = feed(inputs, self._columns)
+        for transform in self._before:
+            rows = transform(rows)
+        matrix = np.ascontiguousarray(dense(rows), dtype=np.float64)
+        return self._trees.run({"input": matrix}, outputs)
+
+
 def open_any(
     form: str,
     files: Mapping[str, str],
@@ -117,5 +151,5 @@ def open_any(
         (file,) = files
         return open_form(form, folder / file, recipe)
     if form == tree_walk_backend.NAME:
-        return tree_walk_backend.TreeWalkBackend(oracle().estimator)
+        return walked(oracle().estimator, recipe)
     return oracle().backend

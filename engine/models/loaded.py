@@ -20,12 +20,13 @@ from engine.models.plan_store import verify_files
 from engine.models.repository import ModelEntry
 from engine.models.signature import Signature, holds_nan
 from engine.models.trust import TrustFile
+from engine.types import NUMPY_DTYPES
 
 log = logging.getLogger(__name__)
 WARM_UP_ROWS = (1, 8, 32)
 
 Notice = Callable[[str], None]
-Opened = Callable[[int], None]
+Opened = Callable[["LoadedModel", int], None]
 
 
 class Run(NamedTuple):
@@ -83,8 +84,8 @@ class LoadedModel:
     does. A form that fails where another answers the same rows is taken out for good, until
     the model is loaded anew; `degraded` says so.
 
-    notice: told in words when a form is taken out. on_opened: told the bytes of a form that
-    was opened after the load.
+    notice: told in words when a form is taken out. on_opened: told this model and the bytes of
+    a form that was opened after the load.
     """
 
     def __init__(self, entry: ModelEntry, plan: Plan, forms: Forms) -> None:
@@ -98,11 +99,11 @@ class LoadedModel:
         self.degraded: str | None = None
         self.first_answer_ms: float | None = None
         self.notice: Notice = log.warning
-        self.on_opened: Opened = lambda size_bytes: None
+        self.on_opened: Opened = lambda model, size_bytes: None
         self._forms = forms
         self._out: dict[str, str] = {}
         self._ranges = [(most_rows, forms.open(form)[0]) for most_rows, form in plan.ranges]
-        self._samples = _samples_of(entry, self.signature)
+        self._samples = _samples_of(entry, plan)
         self._fallbacks, self._nan_fallbacks = plan.fallbacks(), plan.fallbacks(nan=True)
         finite_only = any(plan.candidate(form).finite_only for _, form in plan.ranges)
         self._may_hold_nan = sorted(self.signature.nan_inputs) if finite_only else []
@@ -145,7 +146,7 @@ class LoadedModel:
             try:
                 backend, opened_bytes = self._forms.open(form)
                 if opened_bytes:
-                    self.on_opened(opened_bytes)
+                    self.on_opened(self, opened_bytes)
                 if not backend.covers.issuperset(outputs):
                     continue
                 answers = backend.run(inputs, outputs)
@@ -227,20 +228,15 @@ def _words(error: Exception) -> str:
     return f"{type(error).__name__}: {first_line[:200]}"
 
 
-def _samples_of(entry: ModelEntry, signature: Signature) -> dict[str, np.ndarray]:
-    """The model's own sample rows, else one row of zeros, letters or known categories."""
-    samples = entry.samples()
-    if all(spec.name in samples for spec in signature.inputs):
-        return {spec.name: samples[spec.name] for spec in signature.inputs}
-    made_up = {}
-    for spec in signature.inputs:
-        shape = (max(spec.shape[0], 1), *(max(size, 1) for size in spec.shape[1:]))
-        if spec.datatype == "BYTES":
-            word = min(signature.categories.get(spec.name, ("a",)))
-            made_up[spec.name] = np.full(shape, word, dtype=object)
-        else:
-            made_up[spec.name] = np.zeros(shape)
-    return made_up
+def _samples_of(entry: ModelEntry, plan: Plan) -> dict[str, np.ndarray]:
+    """The model's own sample rows, else the one row that its plan has seen it answer."""
+    samples, inputs = entry.samples(), plan.signature.inputs
+    if all(spec.name in samples for spec in inputs):
+        return {spec.name: samples[spec.name] for spec in inputs}
+    return {
+        spec.name: np.array(plan.example[spec.name], dtype=NUMPY_DTYPES[spec.datatype])
+        for spec in inputs
+    }
 
 
 def open_planned(entry: ModelEntry, plan: Plan, folder: Path, trust: TrustFile) -> LoadedModel:
@@ -251,7 +247,5 @@ def open_planned(entry: ModelEntry, plan: Plan, folder: Path, trust: TrustFile) 
 def open_unplanned(entry: ModelEntry, trust: TrustFile) -> LoadedModel:
     """The model as it is: what `optimise = off` serves and the tests compare with."""
     oracle, described = describe(entry, trust)
-    plan = plan_of_oracle(
-        entry.name, entry.version, oracle.backend.name, described.signature, described.recipe
-    )
+    plan = plan_of_oracle(entry.name, entry.version, oracle.backend.name, described)
     return LoadedModel(entry, plan, Forms(entry, trust, plan, entry.folder, oracle))

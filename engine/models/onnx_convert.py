@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from engine.models.columns import final_step
+from engine.models.columns import final_step, parts_of
 from engine.models.signature import Signature
 
 TARGET_OPSET = {"": 18, "ai.onnx.ml": 3}
@@ -89,10 +89,18 @@ def _converted(estimator: Any, initial_types: list[tuple[str, Any]]) -> Any:
     from skl2onnx import to_onnx
 
     final = final_step(estimator)
-    options = {id(final): {"zipmap": False}} if hasattr(final, "predict_proba") else None
+    options: dict[int, dict[str, Any]]
+    # The converter's own locale, en_US, is not on every machine; C.UTF-8 is.
+    vectorisers = [part for part in parts_of(estimator) if hasattr(part, "build_analyzer")]
+    options = {id(part): {"locale": "C.UTF-8"} for part in vectorisers}
+    if hasattr(final, "predict_proba"):
+        options |= {id(final): {"zipmap": False}}
     try:
         return to_onnx(
-            estimator, initial_types=initial_types, options=options, target_opset=TARGET_OPSET
+            estimator,
+            initial_types=initial_types,
+            options=options or None,
+            target_opset=TARGET_OPSET,
         )
     except NameError:
         # Not every classifier's converter knows the option; those have no zipmap either.

@@ -2,6 +2,7 @@
 
     Plan
       signature     inputs and outputs of the model
+      example       one row that the model answers: input -> nested lists, None for NaN
       candidates    one row per form that was tried
         form        "scikit-learn", "onnxruntime-f32", ...
         verdict     "chosen" | "agrees" | "out"
@@ -33,6 +34,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+from engine.models.describe import Description
 from engine.models.model_toml import AccuracyBudget
 from engine.models.parity import Parity
 from engine.models.signature import Signature, signature_from_dict
@@ -42,7 +44,7 @@ BATCH_ROWS = (1, 8, 32, 128)
 MAX_RANGES = 3
 MIN_GAIN = 1.25
 NO_LIMIT = 2**31
-FORMAT = 6
+FORMAT = 7
 """Raised whenever the meaning of a stored plan changes, so that old ones are made anew."""
 
 
@@ -80,6 +82,7 @@ class Plan:
     ranges: tuple[tuple[int, str], ...]
     reason: str
     tolerance: float
+    example: Mapping[str, Any] = field(default_factory=dict)
     compile_ms: float = 0.0
 
     def candidate(self, form: str) -> Candidate:
@@ -132,13 +135,14 @@ class Plan:
         return value
 
 
-def plan_of_oracle(
-    model: str, version: str, form: str, signature: Signature, recipe: Mapping[str, Any]
-) -> Plan:
+def plan_of_oracle(model: str, version: str, form: str, described: Description) -> Plan:
     """The plan of a model that is served as it is, without a tournament."""
     reason = "optimisation is off: the model as it is"
-    only = Candidate(form, "chosen", reason, recipe=recipe)
-    return Plan(model, version, signature, (only,), ((NO_LIMIT, form),), reason, 0.0)
+    only = Candidate(form, "chosen", reason, recipe=described.recipe)
+    ranges = ((NO_LIMIT, form),)
+    return Plan(
+        model, version, described.signature, (only,), ranges, reason, 0.0, described.example
+    )
 
 
 def choose_ranges(candidates: tuple[Candidate, ...]) -> tuple[tuple[int, str], ...]:
@@ -257,6 +261,7 @@ def plan_from_dict(value: Mapping[str, Any]) -> Plan:
         ranges=tuple((int(rows), str(form)) for rows, form in value["ranges"]),
         reason=value["reason"],
         tolerance=float(value["tolerance"]),
+        example=dict(value["example"]),
         compile_ms=float(value["compile_ms"]),
     )
 

@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, InvalidStateError
 from concurrent.futures import TimeoutError as FutureTimeout
+from functools import partial
 
 from engine.errors import (
     ModelFailed,
@@ -254,7 +255,7 @@ class Registry:
         """Book what a loaded model opened later; others leave for it, it never waits."""
         with self._lock:
             if slot.model is not model:
-                return
+                return  # swapped meanwhile: it leaves memory with its last lease
             slot.bytes += size_bytes
             self.resident_bytes += size_bytes
             while self.resident_bytes > self.budget_bytes and self._evict_oldest():
@@ -279,8 +280,9 @@ class Registry:
         size_bytes: int,
         load_ms: float,
     ) -> None:
-        model.on_opened = lambda opened_bytes: self._charge(slot, model, opened_bytes)
-        model.notice = lambda words: self._on_event("degraded", words)
+        # Neither may hold the model: in a cycle it would outlive its eviction.
+        model.on_opened = partial(self._charge, slot)
+        model.notice = partial(self._on_event, "degraded")
         with self._lock:
             self.resident_bytes -= slot.bytes
             self._ended(slot, future)

@@ -61,6 +61,7 @@ def run_tournament(
         ranges=ranges,
         reason=reason,
         tolerance=tolerance,
+        example=described.example,
         compile_ms=(time.perf_counter_ns() - started_ns) / 1e6,
     )
 

@@ -62,6 +62,6 @@ def test_a_plan_survives_its_storage() -> None:
     marked, ranges, reason = choose((ORACLE, candidate("onnxruntime-f32", 10, 80, 300, 1200)))
     spec = TensorSpec("input", "FP64", (-1, 3))
     signature = Signature((spec,), (TensorSpec("predict", "INT64", (-1,)),))
-    plan = Plan("m", "1", signature, marked, ranges, reason, 1e-5, 2.0)
+    plan = Plan("m", "1", signature, marked, ranges, reason, 1e-5, {"x": [[1.0]]}, 2.0)
     assert plan_from_dict(plan.as_dict()) == plan
     assert plan.speedup == 40

@@ -44,7 +44,10 @@ def open_session(graph: Path | bytes) -> Any:
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
     source = graph if isinstance(graph, bytes) else str(graph)
-    return onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+    # It keeps the bytes, a second copy of the model, only to fall back from another provider.
+    session._model_bytes = None
+    return session
 
 
 def refuse_external_data(content: bytes, name: str) -> None:
