@@ -34,6 +34,8 @@ ROUTES: tuple[tuple[str, str, Handler], ...] = (
     ("GET", "/performance/system", performance.system),
     ("GET", "/performance/cache", performance.cache),
     ("GET", "/performance/models", performance.models),
+    ("GET", "/performance/models/{model}/plan", performance.plan),
+    ("POST", "/performance/models/{model}/pin", performance.pin),
     ("POST", "/performance/warmup", performance.warm_up),
     ("POST", "/performance/cache/clear", performance.clear_cache),
 )

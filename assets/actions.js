@@ -157,6 +157,7 @@
   pyrometer.actions = {
     warmModel,
     flushTier,
+    confirmInPlace,
     allowWarmAll: (allowed) => allow("warm-all", allowed),
     allowFlushAll: (caches) => allow("flush-all", caches.some((cache) => cache.items > 0)),
   };

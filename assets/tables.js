@@ -48,6 +48,9 @@
     const warm = button("Warm up", `Warm up ${model.name}`, () => pyrometer.actions.warmModel(row, model.name));
     warm.dataset.action = "warmup";
     warm.title = "Loads it and runs 1, 8 and 32 rows through it, so that its first request is fast";
+    const plan = button("Plan", `Plan of ${model.name}`, (node) => pyrometer.plan.show(model.name, row.dataset.version, node));
+    plan.dataset.action = "plan";
+    plan.title = "Shows every form that was tried, how fast each is, and why this one serves";
     const mark = element("span", "mark");
     row.append(
       cell("model", twoLines()),
@@ -57,7 +60,7 @@
       cell("p50", "", "p50 ms", true),
       cell("hits", "", "hits %", true),
       cell("quality"),
-      cell("action", warm, "", true),
+      cell("action", [plan, warm], "", true),
     );
     return row;
   }
@@ -65,20 +68,30 @@
   /* The plan's second line: what runs or just ran, else what is wrong, else the reason. */
   function remark(row, model) {
     if (row.dataset.progress) return row.dataset.progress;
-    return model.error || model.reason || "";
+    return model.error || model.degraded || model.reason || "";
+  }
+
+  function aboutVersion(model) {
+    const parts = [`version ${model.version}`];
+    if (model.serving === false) parts.push("not serving");
+    if (model.pinned) parts.push("pinned");
+    if (model.encoder) parts.push(`on ${model.encoder}`);
+    if (model.preload && model.serving !== false) parts.push("loaded at start");
+    return parts.join(", ");
   }
 
   function fillModel(row, model) {
     const [name, version] = row.querySelectorAll(".col-model > div");
     titled(name, model.name);
-    setText(version, `version ${model.version}${model.preload ? ", loaded at start" : ""}`);
-    setStatus(row.querySelector(".mark"), STATE_STATUS[model.state]);
-    setText(row.querySelector(".state-word"), model.state);
+    row.dataset.version = model.version;
+    titled(version, aboutVersion(model));
+    setStatus(row.querySelector(".mark"), model.degraded ? "warning" : STATE_STATUS[model.state]);
+    setText(row.querySelector(".state-word"), model.degraded ? "degraded" : model.state);
     row.dataset.state = model.state;
     const [plan, second] = row.querySelectorAll(".col-plan > div");
     titled(plan, model.plan || model.backend || "not planned yet");
     titled(second, remark(row, model));
-    second.classList.toggle("problem", Boolean(model.error) && !row.dataset.progress);
+    second.classList.toggle("problem", Boolean(model.error || model.degraded) && !row.dataset.progress);
     setText(row.querySelector(".col-requests"), count(model.requests));
     setText(row.querySelector(".col-p50"), number(model.p50_ms));
     setText(row.querySelector(".col-hits"), percent(model.hit_percent));

@@ -36,6 +36,7 @@ def build_breast_cancer() -> BuiltModel:
         samples=np.concatenate([test, train])[:400],
         metadata=_metadata(_classifier_quality(forest, test, y_test), train, "scikit-learn's set")
         | {"classes": [str(name) for name in data.target_names]},
+        extra={"held_out.npz": {"input": test, "target": y_test}},
     )
 
 
@@ -64,6 +65,7 @@ def build_digits() -> BuiltModel:
         samples=test,
         metadata=_metadata([accuracy], train, "scikit-learn's set")
         | {"classes": [str(name) for name in data.target_names]},
+        extra={"held_out.npz": {"input": test, "target": y_test}},
     )
 
 

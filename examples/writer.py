@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-BUILDER = 3
+BUILDER = 4
 """Raised when a build gives other models than before, so that old folders are rebuilt."""
 
 

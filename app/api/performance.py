@@ -65,6 +65,40 @@ def models(exchange: Exchange) -> Response:
     return json_response({"models": held["models"], "problems": held["problems"]})
 
 
+def plan(exchange: Exchange) -> Response:
+    """GET ?version=: one model's tournament; plan is null until it has been loaded."""
+    slot = exchange.engine.registry.slot(exchange.path_args["model"], exchange.query("version"))
+    return json_response(
+        {
+            "model": slot.entry.name,
+            "version": slot.entry.version,
+            "state": slot.state,
+            "pinned": slot.pinned,
+            "backend": slot.model.form if slot.model else None,
+            "degraded": slot.model.degraded if slot.model else None,
+            "error": slot.error or slot.problem,
+            "plan": slot.model.plan.as_dict() if slot.model else None,
+        }
+    )
+
+
+def pin(exchange: Exchange) -> Response:
+    """POST {"pinned": bool, "version"?}: keep a version in memory whatever the budget wants."""
+    body = _object(exchange, {"pinned", "version"})
+    pinned, version = body.get("pinned"), body.get("version")
+    if not isinstance(pinned, bool):
+        raise InvalidInput(f"pinned is {pinned!r}; it must be true or false")
+    if version is not None and not isinstance(version, str):
+        raise InvalidInput("version must be a string")
+    engine = exchange.engine
+    slot = engine.registry.slot(exchange.path_args["model"], version)
+    engine.registry.pin(slot, pinned)
+    name = f"{slot.entry.name} {slot.entry.version}"
+    text = f"{name} {'stays in memory' if pinned else 'may be evicted again'}"
+    engine.ticker.event("pin", text)
+    return json_response({"pinned": pinned, "text": text})
+
+
 def warm_up(exchange: Exchange) -> Response:
     """POST {"models": [...]} or {}: load what is absent and run real rows."""
     body = _object(exchange, {"models"})

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,51 +12,7 @@ from tests.contract.http import call
 from tests.integration.test_parity_over_http import rows_of
 from tests.waiting import until
 
-CHROMIUM = shutil.which("chromium")
-CHROMIUM_FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 pytestmark = pytest.mark.browser
-if CHROMIUM is None:
-    if os.environ.get("CI") == "true":
-        raise RuntimeError("CI runs the browser tests, and there is no chromium")
-    pytest.skip("no chromium on this machine: browser tests are skipped", allow_module_level=True)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_FLAGS)
-        yield browser
-        browser.close()
-
-
-@pytest.fixture(scope="module")
-def live_server(
-    start_server: StartServer, bundled_models: Path, shared_state: Path, server: RunningServer
-) -> RunningServer:
-    return start_server(bundled_models, shared_state)
-
-
-@pytest.fixture
-def page(browser: Any, live_server: RunningServer) -> Iterator[Any]:
-    context = browser.new_context(viewport={"width": 1440, "height": 900}, accept_downloads=True)
-    page = context.new_page()
-    errors: list[str] = []
-    page.on("pageerror", lambda error: errors.append(str(error)))
-    until(lambda: live_server.answers("/"), 30, "the console")
-    page.goto(f"{live_server.url}/")
-    page.wait_for_selector("#console[data-phase=live]", timeout=20_000)
-    yield page
-    context.close()
-    assert errors == []
 
 
 def send_load(server: RunningServer, folder: Path, requests: int) -> None:

@@ -1,0 +1,22 @@
+"""Short forms of `make budget` and `make swaps`, through the same functions."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from bench import hot_swap, memory_budget
+
+
+def test_many_models_share_a_small_budget_without_a_wrong_answer(tmp_path: Path) -> None:
+    outcome = memory_budget.run(
+        tmp_path, models=10, budget_bytes=16 * memory_budget.MIB, callers=8, seconds=4, side=900
+    )
+    assert outcome.problems() == []
+    assert len(outcome.warm_ms) + len(outcome.cold_ms) > 100
+
+
+def test_swaps_under_load_fail_no_request_and_name_what_is_broken(tmp_path: Path) -> None:
+    outcome = hot_swap.run(tmp_path, swaps=6, callers=4)
+    assert outcome.problems() == []
+    assert outcome.broken == 1
+    assert {"1", "2", "4", "6", "7"} <= outcome.answers.keys()
