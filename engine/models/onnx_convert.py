@@ -13,6 +13,7 @@ from engine.models.signature import Signature
 
 TARGET_OPSET = {"": 18, "ai.onnx.ml": 3}
 NUMPY_OF = {"f32": "<f4", "f64": "<f8"}
+DENSE = frozenset({"MatMul", "Gemm"})
 
 
 def convert(
@@ -112,8 +113,11 @@ def quantise(path: Path) -> None:
 
     Raises ValueError where there is nothing to gain.
     """
+    import onnx
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
+    if not any(node.op_type in DENSE for node in onnx.load(path).graph.node):
+        raise ValueError("it has no dense layer whose weights could be 8-bit integers")
     smaller = path.with_suffix(".small")
     quantize_dynamic(str(path), str(smaller), weight_type=QuantType.QInt8)
     before, after = path.stat().st_size, smaller.stat().st_size

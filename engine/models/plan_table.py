@@ -17,7 +17,7 @@ def plan_table(plan: Plan) -> str:
         ).rstrip()
         for row in rows
     ]
-    why = [f"  {c.form}: {c.reason}" for c in plan.candidates]
+    why = [f"  {c.form}: {_size(c)}{c.reason}" for c in plan.candidates]
     title = f"{plan.model} {plan.version}: {plan.reason}"
     return "\n".join([title, "", *lines, "", *why, f"tolerance {plan.tolerance:g}"])
 
@@ -29,3 +29,11 @@ def _row(candidate: Candidate) -> list[str]:
     parity = candidate.parity
     difference = "-" if parity is None else f"{parity.max_difference:.1e}"
     return [candidate.form, candidate.verdict, *times, difference]
+
+
+def _size(candidate: Candidate) -> str:
+    if not candidate.files:
+        return ""
+    kept = candidate.quality
+    quality = f", {kept.metric} {kept.before:.4f} -> {kept.after:.4f}" if kept else ""
+    return f"{candidate.file_bytes:,} bytes{quality}; "

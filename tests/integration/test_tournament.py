@@ -99,7 +99,7 @@ def test_a_form_that_cannot_be_made_is_out_with_its_reason(tmp_path: Path) -> No
     out = [c for c in model.plan.candidates if c.verdict == "out"]
     assert out
     assert all(candidate.reason for candidate in out)
-    assert model.form == "treelite"
+    assert model.form in {"treelite", "tl2cgen", "scikit-learn-trees"}  # whichever is fastest here
     table = plan_table(model.plan)
     assert "treelite" in table
     assert str(tmp_path) not in table
