@@ -88,7 +88,7 @@ def serve(settings: Settings) -> int:
 
     check_address(settings)
     engine = Engine(settings)
-    server = Server(Front(engine), settings.host, settings.port, settings.http_threads)
+    server = Server(Front(engine))
     try:
         server.start()
     except OSError as error:
@@ -103,6 +103,7 @@ def serve(settings: Settings) -> int:
         print(f"  not served: {folder}: {reason}", flush=True)
     server.wait()
     engine.close()
+    server.close()
     return 0
 
 

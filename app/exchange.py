@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
+from urllib.parse import parse_qs, unquote_to_bytes
 
 import orjson
 
@@ -14,56 +15,172 @@ from engine.telemetry.record import RequestMetrics
 
 JSON = ("content-type", "application/json")
 Header = tuple[str, str]
-CHUNK_BYTES = 65_536
-DISCARD_CAPS = 4
-"""A body over the cap is read and dropped up to this many times the cap, then cut off."""
 
 
 class BodyTooLarge(Exception):
     """The body is over the cap; nothing of it was parsed."""
 
 
+class Request:
+    """What a client asked, whole.
+
+    target: path and query as sent. headers: values by lower-case name. body_bytes: its size,
+    more than `body` holds where it was over the cap. cancelled: the client has gone.
+    """
+
+    __slots__ = (
+        "_on_cancel",
+        "body",
+        "body_bytes",
+        "cancelled",
+        "headers",
+        "keep_alive",
+        "method",
+        "target",
+    )
+
+    def __init__(
+        self,
+        method: bytes,
+        target: bytes,
+        headers: dict[bytes, bytes],
+        body: bytes,
+        keep_alive: bool = True,
+    ) -> None:
+        self.method, self.target, self.headers, self.body = method, target, headers, body
+        self.body_bytes = len(body)
+        self.keep_alive = keep_alive
+        self.cancelled = False
+        self._on_cancel: Callable[[], None] | None = None
+
+    def header(self, name: bytes) -> str:
+        """A header's value, or ""; name in lower case."""
+        return self.headers.get(name, b"").decode("latin-1")
+
+    @property
+    def path(self) -> str:
+        """The path, percent-decoded once; bytes that are not UTF-8 become U+FFFD."""
+        raw = self.target.partition(b"?")[0]
+        return (unquote_to_bytes(raw) if b"%" in raw else raw).decode("utf-8", "replace")
+
+    @property
+    def query_string(self) -> str:
+        return self.target.partition(b"?")[2].decode("latin-1")
+
+    def cancel(self) -> None:
+        """The client has gone: what has not begun need not begin."""
+        self.cancelled = True
+        if self._on_cancel is not None:
+            self._on_cancel()
+
+    def on_cancel(self, action: Callable[[], None]) -> None:
+        self._on_cancel = action
+        if self.cancelled:
+            action()
+
+
+def request_of_environ(environ: Mapping[str, Any], body: bytes) -> Request:
+    """The request of a WSGI environment and its body, which was read: Flask's door."""
+    headers = {
+        name[5:].replace("_", "-").lower().encode(): str(value).encode("latin-1", "replace")
+        for name, value in environ.items()
+        if name.startswith("HTTP_")
+    }
+    for name in ("CONTENT_LENGTH", "CONTENT_TYPE"):
+        if environ.get(name):
+            headers[name.replace("_", "-").lower().encode()] = str(environ[name]).encode("latin-1")
+    query = str(environ.get("QUERY_STRING") or "")
+    raw_path = str(environ.get("PATH_INFO") or "/").encode("latin-1", "replace")
+    target = raw_path.replace(b"%", b"%25").replace(b"?", b"%3F")
+    method = str(environ["REQUEST_METHOD"]).encode("latin-1", "replace")
+    return Request(method, target + (b"?" + query.encode() if query else b""), headers, body)
+
+
 @dataclass(slots=True)
 class Response:
-    """Status, body and headers, ready to hand over."""
+    """Status, body and headers, ready to hand over.
+
+    lines: further headers, each as "name: value\\r\\n".
+    """
 
     status: int
     body: bytes
     headers: list[Header] = field(default_factory=lambda: [JSON])
+    lines: str = ""
 
 
-@dataclass(slots=True)
+class Pending(Protocol):
+    """An answer that is being computed elsewhere."""
+
+    def start(self, on_done: Callable[[], None]) -> None:
+        """Begin; on_done is called once, from any thread. Raises Overloaded when full."""
+        ...
+
+    def respond(self) -> Response:
+        """The answer, once done. Raises what the computation raised."""
+        ...
+
+    def leave(self) -> bool:
+        """Take it out before it runs; False when it runs already or has ended."""
+        ...
+
+    def fail(self, error: Exception) -> None:
+        """End it, once it has left, with an error."""
+        ...
+
+
 class Exchange:
     """The request, what handlers need to answer it, and its record while it grows.
 
-    environ: the WSGI environment. path_args: the variable parts of the route.
+    path_args: the variable parts of the route. cpu_ns: thread CPU time spent on it so far.
+    may_wait: False on the event loop, where a handler returns a Pending for what takes long.
+    waited_ns: time until a thread took it. deadline_ms: what the caller gave it from its
+    arrival; 0 is no limit.
     """
 
-    environ: Mapping[str, Any]
-    engine: Engine
-    request_id: str
-    started_ns: int
-    path_args: dict[str, str] = field(default_factory=dict)
-    record: RequestMetrics | None = None
+    __slots__ = (
+        "cpu_ns",
+        "deadline_ms",
+        "engine",
+        "may_wait",
+        "path_args",
+        "record",
+        "request",
+        "request_id",
+        "started_ns",
+        "waited_ns",
+    )
 
-    def header(self, name: str) -> str:
-        """A header's value, or "" ; name as in the environment, for example HTTP_ORIGIN."""
-        return str(self.environ.get(name) or "")
+    def __init__(
+        self,
+        request: Request,
+        engine: Engine,
+        request_id: str,
+        started_ns: int,
+        path_args: Mapping[str, str],
+    ) -> None:
+        self.request, self.engine, self.request_id = request, engine, request_id
+        self.started_ns, self.path_args = started_ns, path_args
+        self.cpu_ns = 0
+        self.waited_ns = 0
+        self.deadline_ms = 0.0
+        self.may_wait = True
+        self.record: RequestMetrics | None = None
+
+    def header(self, name: bytes) -> str:
+        """A header's value, or ""; name in lower case."""
+        return self.request.header(name)
 
     def body(self) -> bytes:
-        """The whole body. Raises BodyTooLarge past the cap, before reading a declared excess."""
-        cap = self.engine.settings.max_body_bytes
-        declared = self.environ.get("CONTENT_LENGTH") or ""
-        source = self.environ["wsgi.input"]
-        if declared.isdigit() and int(declared) > cap:
-            _discard(source, min(int(declared), DISCARD_CAPS * cap))
-            raise BodyTooLarge(f"body has {declared} bytes; the limit is {cap}")
-        if self.environ.get("HTTP_CONTENT_ENCODING", "identity") not in ("", "identity"):
-            raise InvalidInput("content-encoding is not supported; send the body as it is")
-        content: bytes = source.read(int(declared)) if declared.isdigit() else source.read(cap + 1)
-        if len(content) > cap:
-            raise BodyTooLarge(f"body is over the limit of {cap} bytes")
-        return content
+        """The whole body. Raises BodyTooLarge past the cap."""
+        request, cap = self.request, self.engine.settings.max_body_bytes
+        if request.body_bytes > cap:
+            raise BodyTooLarge(f"body has {request.body_bytes} bytes; the limit is {cap}")
+        if b"content-encoding" in request.headers:
+            encoding = request.header(b"content-encoding")
+            if encoding.lower() not in ("", "identity"):
+                raise InvalidInput("content-encoding is not supported; send the body as it is")
+        return request.body
 
     def json(self) -> Any:
         """The body as JSON. Raises InvalidInput; an empty body is an error too."""
@@ -79,22 +196,11 @@ class Exchange:
 
     def query(self, name: str) -> str | None:
         """The first value of a query parameter; None where it is absent."""
-        from urllib.parse import parse_qs
-
-        values = parse_qs(str(self.environ.get("QUERY_STRING") or ""), max_num_fields=50)
+        values = parse_qs(self.request.query_string, max_num_fields=50)
         return values.get(name, [None])[0]
 
 
-def _discard(source: Any, size_bytes: int) -> None:
-    """Read and drop, so that a client still sending sees the answer and not a broken pipe."""
-    while size_bytes > 0:
-        chunk = source.read(min(size_bytes, CHUNK_BYTES))
-        if not chunk:
-            return
-        size_bytes -= len(chunk)
-
-
-Handler = Callable[[Exchange], Response]
+Handler = Callable[[Exchange], "Response | Pending"]
 
 
 def parse_json(content: bytes) -> Any:

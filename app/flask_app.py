@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import flask
 
 from app.console import build_console
+from app.exchange import Response, request_of_environ
 from app.front import Front
 from app.routes import ROUTES
 from components.catalogue import CatalogueEntry
@@ -25,11 +24,12 @@ def build_flask(front: Front) -> flask.Flask:
 
     @server.before_request
     def guard() -> flask.Response | None:
-        refusal = front.guard(flask.request.environ)
+        refusal = front.guard(request_of_environ(flask.request.environ, b""))
         return None if refusal is None else _to_flask(refusal)
 
     def answer(**_: str) -> flask.Response:
-        response = front.handle(flask.request.environ)
+        content = flask.request.get_data()
+        response = front.handle(request_of_environ(flask.request.environ, content))
         assert response is not None, "Flask routes are API routes"
         return _to_flask(response)
 
@@ -48,5 +48,7 @@ def build_flask(front: Front) -> flask.Flask:
 _METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]
 
 
-def _to_flask(response: Any) -> flask.Response:
-    return flask.Response(response.body, response.status, response.headers)
+def _to_flask(response: Response) -> flask.Response:
+    lines = (line.split(": ", 1) for line in response.lines.splitlines())
+    further = [(name, value) for name, value in lines]
+    return flask.Response(response.body, response.status, [*response.headers, *further])

@@ -1,34 +1,54 @@
-"""The front: guards and the request's own clock, before either door.
+r"""The front: guards and the request's own clock, before either door.
 
-    environ -> Host, Origin -> route -> handler -> record -> headers
-                                  \\-> not an API path: None, the console's Flask answers
+    Request -> Host, Origin -> route -> lane -> handler -> record -> headers
+                                \-> not an API path: the console's Flask answers
 
-Every request passes here, so no guard may live in a Flask hook. The front gives up a
-request only to Flask, and only after its guards.
+    lane        what it takes             runs
+    loop        microseconds              on the event loop itself
+    slots       a run over inline_us      on a CPU slot, answered from there (a Pending)
+    threads     waiting                   on a bounded pool: loads, actions, analyses
+
+Every request passes here, so no guard may live in a Flask hook. Flask's own door calls
+`handle`, which does the same and waits.
 """
 
 from __future__ import annotations
 
 import ipaddress
+import itertools
 import logging
 import re
+import threading
 import time
 import uuid
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable
+from typing import Protocol
 from urllib.parse import urlsplit
 
-from app.api.inference import add_headers
+from app.api import v2
+from app.api.inference import record_lines, timeout_ms
 from app.api.statuses import response_to
-from app.exchange import Exchange, Response, error_response
-from app.routes import Match, Router, is_api_path
+from app.exchange import Exchange, Handler, Pending, Request, Response, error_response
+from app.http1 import ConnectionCounts
+from app.routes import NEVER_WAITS, Match, Router
 from engine.engine import Engine
+from engine.errors import Cancelled, DeadlineExceeded, Overloaded
+from engine.executors.pool import WorkerPool
 
 log = logging.getLogger(__name__)
-SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
-HEALTH_PREFIX = "/v2/health/"
+SAFE_METHODS = frozenset({b"GET", b"HEAD", b"OPTIONS"})
+HEALTH_PREFIX = b"/v2/health/"
 SLOW_NS = 5_000_000
-_REQUEST_ID = re.compile(r"[A-Za-z0-9_.:\-]{1,128}")
+MAX_HOSTS = 64
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9_.:\-]{1,128}")
+
+
+class Client(Protocol):
+    """Whoever waits for an answer on the event loop."""
+
+    def answer(self, response: Response) -> None: ...
+    def call_soon(self, action: Callable[[], None]) -> None: ...
+    def call_later(self, delay_s: float, action: Callable[[], None]) -> Callable[[], None]: ...
 
 
 class Front:
@@ -37,91 +57,239 @@ class Front:
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
         self.router = Router()
+        self.connections: ConnectionCounts | None = None
         extra = engine.settings.allowed_hosts.split(",")
         self._hosts = {"localhost", engine.settings.host.lower(), *map(str.strip, extra)} - {""}
+        self._ours: set[bytes] = set()
+        settings = engine.settings
+        self.pool = WorkerPool("http", settings.http_threads, settings.http_queue)
+        self._id_prefix = uuid.uuid4().hex[:16]
+        self._ids = itertools.count(1)
 
-    def guard(self, environ: Mapping[str, Any]) -> Response | None:
+    # guards
+
+    def guard(self, request: Request) -> Response | None:
         """A refusal (403), or None for a request that may go on."""
-        if environ["PATH_INFO"].startswith(HEALTH_PREFIX):
+        headers = request.headers
+        host = headers.get(b"host", b"")
+        if host not in self._ours and not self._is_ours(host):
+            if request.target.startswith(HEALTH_PREFIX):
+                return None
+            return error_response(403, f"Host {host[:100].decode('latin-1')!r} is not served here")
+        if request.method in SAFE_METHODS:
             return None
-        host = str(environ.get("HTTP_HOST") or "")
-        if not self._is_ours(host):
-            return error_response(403, f"Host {host[:100]!r} is not served here")
-        if environ["REQUEST_METHOD"] in SAFE_METHODS:
-            return None
-        origin = environ.get("HTTP_ORIGIN")
-        if origin is not None and _authority(str(origin)) != host.lower():
-            return error_response(403, f"Origin {str(origin)[:100]!r} may not change anything here")
-        if environ.get("HTTP_SEC_FETCH_SITE", "none") not in ("none", "same-origin"):
+        origin = headers.get(b"origin")
+        if origin is not None and _authority(origin) != host.lower():
+            named = origin[:100].decode("latin-1")
+            return error_response(403, f"Origin {named!r} may not change anything here")
+        if headers.get(b"sec-fetch-site", b"none") not in (b"none", b"same-origin"):
             return error_response(403, "a request from another site may not change anything here")
         return None
 
-    def _is_ours(self, host: str) -> bool:
-        name = _host_name(host)
-        if name in self._hosts:
-            return True
-        try:
-            return ipaddress.ip_address(name).is_loopback
-        except ValueError:
-            return False
+    def _is_ours(self, host: bytes) -> bool:
+        name = _host_name(host.decode("latin-1"))
+        if name not in self._hosts:
+            try:
+                if not ipaddress.ip_address(name).is_loopback:
+                    return False
+            except ValueError:
+                return False
+        if len(self._ours) < MAX_HOSTS:
+            self._ours.add(host)
+        return True
 
-    def handle(self, environ: Mapping[str, Any]) -> Response | None:
-        """The answer to a guarded API request; None when Flask is to answer it."""
-        started_ns, cpu_ns = time.perf_counter_ns(), time.thread_time_ns()
-        request_id = _request_id(environ)
-        refusal = self.guard(environ)
+    # the event loop's door
+
+    def serve(self, request: Request, client: Client) -> bool:
+        """Answer on the loop, or see to it that a thread does; False: Flask is to answer."""
+        exchange = self._begin(request)
+        match = self.router.match(request)
+        refusal = self.guard(request)
         if refusal is not None:
-            refusal.headers.append(("x-request-id", request_id))
-            return refusal
-        path = environ["PATH_INFO"]
-        match = self.router.match(path)
-        if match is None and not is_api_path(path):
-            return None
-        exchange = Exchange(environ, self.engine, request_id, started_ns)
-        response = self._answer(exchange, match)
-        self._finish(exchange, response, cpu_ns)
-        response.headers.append(("x-request-id", request_id))
+            self._answer(exchange, refusal, client)
+            return True
+        if not match.is_api:
+            return False
+        handler = match.handlers.get(_method(request))
+        if handler is None:
+            self._answer(exchange, _no_handler(match), client)
+            return True
+        exchange.path_args = match.path_args
+        is_infer = handler is v2.infer
+        if v2.may_run_on_loop(exchange) if is_infer else handler in NEVER_WAITS:
+            self._run_on_loop(exchange, handler, client)
+        else:
+            self._run_on_thread(exchange, handler, client)
+        return True
+
+    def _begin(self, request: Request) -> Exchange:
+        started_ns = time.perf_counter_ns()
+        given = request.headers.get(b"x-request-id")
+        if given is not None and _REQUEST_ID.fullmatch(given):
+            request_id = given.decode()
+        else:
+            request_id = f"{self._id_prefix}{next(self._ids):016x}"
+        return Exchange(request, self.engine, request_id, started_ns, {})
+
+    def _run_on_loop(self, exchange: Exchange, handler: Handler, client: Client) -> None:
+        exchange.may_wait = False
+        # The thread's CPU clock is a system call: read for one request in 16.
+        sampled = not exchange.started_ns & 15
+        cpu_ns = time.thread_time_ns() if sampled else 0
+        response = self._run(exchange, handler)
+        if sampled:
+            exchange.cpu_ns = time.thread_time_ns() - cpu_ns
+        if isinstance(response, Response):
+            self._answer(exchange, response, client)
+        else:
+            self._await(exchange, response, client)
+
+    def _answer(self, exchange: Exchange, response: Response, client: Client) -> None:
+        self._finish(exchange, response)
+        client.answer(response)
+
+    def _run_on_thread(self, exchange: Exchange, handler: Handler, client: Client) -> None:
+        def run() -> None:
+            exchange.waited_ns = time.perf_counter_ns() - exchange.started_ns
+            cpu_ns = time.thread_time_ns()
+            response = self._run_waiting(exchange, handler)
+            exchange.cpu_ns = time.thread_time_ns() - cpu_ns
+            self._finish(exchange, response)
+            client.call_soon(lambda: client.answer(response))
+
+        try:
+            self.pool.submit(run)
+        except Overloaded as error:
+            refusal = error_response(503, str(error), ("retry-after", "1"))
+            self._answer(exchange, refusal, client)
+
+    def _await(self, exchange: Exchange, pending: Pending, client: Client) -> None:
+        """Answer when a slot has run it, when its deadline passes, or never if the client goes."""
+        stop_timer: list[Callable[[], None]] = []
+
+        def deliver(response: Response) -> None:
+            for stop in stop_timer:
+                stop()
+            client.answer(response)
+
+        def done() -> None:
+            response = self._guarded(exchange, pending.respond)
+            self._finish(exchange, response)
+            client.call_soon(lambda: deliver(response))
+
+        def leave(error: Exception) -> None:
+            if pending.leave():
+                pending.fail(error)
+
+        try:
+            pending.start(done)
+        except Exception as error:
+            self._answer(exchange, self._response_to(exchange, error), client)
+            return
+        exchange.request.on_cancel(lambda: leave(Cancelled("the client has gone")))
+        if exchange.deadline_ms:
+            late = DeadlineExceeded(f"not begun within {exchange.deadline_ms:g} ms")
+            stop_timer.append(client.call_later(_left_s(exchange), lambda: leave(late)))
+
+    # Flask's door
+
+    def handle(self, request: Request) -> Response | None:
+        """The answer to an API request, waited for; None when Flask is to answer it."""
+        exchange = self._begin(request)
+        match = self.router.match(request)
+        response = self.guard(request)
+        if response is None:
+            if not match.is_api:
+                return None
+            handler = match.handlers.get(_method(request))
+            if handler is None:
+                response = _no_handler(match)
+            else:
+                exchange.path_args = match.path_args
+                response = self._run_waiting(exchange, handler)
+        self._finish(exchange, response)
         return response
 
-    def _answer(self, exchange: Exchange, match: Match | None) -> Response:
-        method = exchange.environ["REQUEST_METHOD"]
-        if match is None:
-            return error_response(404, f"no route {exchange.environ['PATH_INFO'][:200]!r}")
-        handler = match.handlers.get("GET" if method == "HEAD" else method)
-        if handler is None:
-            allowed = ", ".join(match.handlers)
-            return error_response(405, f"use {allowed}", ("allow", allowed))
-        exchange.path_args = match.path_args
+    def _run_waiting(self, exchange: Exchange, handler: Handler) -> Response:
+        response = self._run(exchange, handler)
+        if isinstance(response, Response):
+            return response
+        ended = threading.Event()
         try:
+            response.start(ended.set)
+        except Exception as error:
+            return self._response_to(exchange, error)
+        if not ended.wait(_left_s(exchange) if exchange.deadline_ms else None) and response.leave():
+            response.fail(DeadlineExceeded(f"not begun within {exchange.deadline_ms:g} ms"))
+        ended.wait()
+        return self._guarded(exchange, response.respond)
+
+    # both
+
+    def _run(self, exchange: Exchange, handler: Handler) -> Response | Pending:
+        try:
+            exchange.deadline_ms = timeout_ms(exchange)
+            if exchange.request.cancelled:
+                raise Cancelled("the client has gone")
+            if exchange.deadline_ms and _left_s(exchange) <= 0:
+                raise DeadlineExceeded(f"not begun within {exchange.deadline_ms:g} ms")
             return handler(exchange)
         except Exception as error:
-            response = response_to(error)
-            if response is None:
-                log.exception("request %s failed", exchange.request_id)
-                return error_response(500, f"internal error; request {exchange.request_id}")
-            return response
+            return self._response_to(exchange, error)
 
-    def _finish(self, exchange: Exchange, response: Response, cpu_ns: int) -> None:
+    def _guarded(self, exchange: Exchange, respond: Callable[[], Response]) -> Response:
+        try:
+            return respond()
+        except Exception as error:
+            return self._response_to(exchange, error)
+
+    def _response_to(self, exchange: Exchange, error: Exception) -> Response:
+        response = response_to(error)
+        if response is None:
+            log.error("request %s failed", exchange.request_id, exc_info=error)
+            return error_response(500, f"internal error; request {exchange.request_id}")
+        return response
+
+    def _finish(self, exchange: Exchange, response: Response) -> None:
         """Complete and append the record of a request that is service traffic."""
         record = exchange.record
+        own = f"x-request-id: {exchange.request_id}\r\n"
         if record is None:
+            response.lines = own
             return
         record.status = response.status
-        record.cpu_ns = time.thread_time_ns() - cpu_ns
+        record.cpu_ns = exchange.cpu_ns
         record.duration_ns = time.perf_counter_ns() - exchange.started_ns
         if record.memory_before_mb is not None or record.duration_ns > SLOW_NS:
             record.memory_after_mb = self.engine.memory.resident_mb()
         record.finished_at = time.time()
         self.engine.recorder.append(record)
-        add_headers(record, response)
+        response.lines = record_lines(record) + own
 
 
-def _authority(origin: str) -> str:
-    """Host and port of an Origin, lower case; "" for one that is malformed or opaque."""
+def _method(request: Request) -> str:
+    return "GET" if request.method == b"HEAD" else request.method.decode("latin-1")
+
+
+def _no_handler(match: Match) -> Response:
+    if not match.handlers:
+        return error_response(404, f"no route {match.path[:200]!r}")
+    allowed = ", ".join(match.handlers)
+    return error_response(405, f"use {allowed}", ("allow", allowed))
+
+
+def _left_s(exchange: Exchange) -> float:
+    """Seconds until the caller's deadline."""
+    spent_ns = time.perf_counter_ns() - exchange.started_ns
+    return exchange.deadline_ms / 1e3 - spent_ns / 1e9
+
+
+def _authority(origin: bytes) -> bytes:
+    """Host and port of an Origin, lower case; b"" for one that is malformed or opaque."""
     try:
         return urlsplit(origin).netloc.lower()
     except ValueError:
-        return ""
+        return b""
 
 
 def _host_name(host: str) -> str:
@@ -129,10 +297,3 @@ def _host_name(host: str) -> str:
     if host.startswith("["):
         return host[1:].partition("]")[0].lower()
     return host.partition(":")[0].lower()
-
-
-def _request_id(environ: Mapping[str, Any]) -> str:
-    given = environ.get("HTTP_X_REQUEST_ID")
-    if given and _REQUEST_ID.fullmatch(given):
-        return str(given)
-    return uuid.uuid4().hex

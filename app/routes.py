@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from app.api import analyze, performance, repository, v2
-from app.exchange import Handler
+from app.exchange import Handler, Request
 
 API_PREFIXES = ("/v2", "/performance", "/analyze")
 
@@ -41,20 +41,41 @@ ROUTES: tuple[tuple[str, str, Handler], ...] = (
 )
 
 
+NEVER_WAITS = frozenset(
+    {
+        v2.server_metadata,
+        v2.live,
+        v2.ready,
+        v2.model_ready,
+        performance.dashboard,
+        performance.live,
+        performance.real_time,
+        performance.flame_graph,
+        performance.cache,
+    }
+)
+"""Handlers that the event loop runs itself: microseconds, nothing to wait for."""
+
+MAX_KNOWN = 4096
+
+
 @dataclass(frozen=True, slots=True)
 class Match:
-    """A path that exists, and its handlers by method."""
+    """A path that exists, and its handlers by method. path: decoded."""
 
+    path: str
     handlers: Mapping[str, Handler]
-    path_args: dict[str, str]
+    path_args: Mapping[str, str]
+    is_api: bool = True
 
 
 class Router:
-    """Finds a path's handlers: by its whole text, else by its parts."""
+    """Finds a target's handlers: by its bytes where they were seen before, else by its parts."""
 
     def __init__(self, routes: tuple[tuple[str, str, Handler], ...] = ROUTES) -> None:
         self._exact: dict[str, dict[str, Handler]] = {}
         self._by_parts: dict[int, list[tuple[list[str], dict[str, Handler]]]] = {}
+        self._known: dict[bytes, Match] = {}
         grouped: dict[str, dict[str, Handler]] = {}
         for method, path, handler in routes:
             grouped.setdefault(path, {})[method] = handler
@@ -65,11 +86,22 @@ class Router:
             else:
                 self._exact[path] = handlers
 
-    def match(self, path: str) -> Match | None:
-        """The handlers of a path; None when no route has it."""
+    def match(self, request: Request) -> Match:
+        """A request's handlers; none of them where no route has its path."""
+        known = self._known.get(request.target)
+        if known is not None:
+            return known
+        match = self._find(request.path)
+        if match.handlers:
+            if len(self._known) >= MAX_KNOWN:
+                self._known.clear()
+            self._known[request.target] = match
+        return match
+
+    def _find(self, path: str) -> Match:
         handlers = self._exact.get(path)
         if handlers is not None:
-            return Match(handlers, {})
+            return Match(path, handlers, {})
         given = path.split("/")
         for parts, candidates in self._by_parts.get(len(given), ()):
             args: dict[str, str] = {}
@@ -80,8 +112,8 @@ class Router:
                     break
             else:
                 if all(args.values()):
-                    return Match(candidates, args)
-        return None
+                    return Match(path, candidates, args)
+        return Match(path, {}, {}, is_api_path(path))
 
 
 def is_api_path(path: str) -> bool:

@@ -1,11 +1,10 @@
-"""The HTTP server: granian's WSGI worker inside this process.
+r"""The HTTP server: an event loop in a thread of this process, and the console beside it.
 
-granian's own command starts a supervisor and a worker process; Pyrometer is one process,
-so the worker is driven directly. The classes used are granian's, pinned to one version;
-tests/integration/test_server.py fails should a new version change them.
+    socket -> uvloop -> Connection -> Front.serve -> answer
+                                        \-> not an API path -> a console thread -> Flask
 
-    scope -> Front.handle -> Response -> bytes
-                  \\-> None -> the console's Flask, or 503 until it is built
+One thread parses, answers what takes microseconds and hands on the rest: no request waits
+for another's body, model or figure.
 """
 
 from __future__ import annotations
@@ -14,103 +13,149 @@ import asyncio
 import logging
 import signal
 import socket
+import sys
 import threading
-from collections.abc import Callable
 from typing import Any
 
-from granian._futures import _new_cbscheduler
-from granian._granian import WorkerSignal, WSGIWorker
-from granian.constants import HTTPModes
-from granian.http import HTTP1Settings
-from granian.net import SocketSpec
-from granian.wsgi import _callback_wrapper
+import uvloop
 
-from app.exchange import Response, error_response
+from app.exchange import Request, Response, error_response
 from app.front import Front
+from app.http1 import Connection, ConnectionCounts, Limits, Listener
 from app.signals import STOP_SIGNALS
+from app.wsgi import WSGIApp, call_wsgi
+from engine.errors import Overloaded
+from engine.executors.pool import WorkerPool
 
 log = logging.getLogger(__name__)
 
-WSGIApp = Callable[..., Any]
 BACKLOG = 1024
-MAX_CONNECTIONS = 1024
-IO_THREADS = 1
 DRAIN_S = 30.0
+SWEEP_S = 1.0
+CONSOLE_THREADS = 2
+CONSOLE_QUEUE = 64
+SWITCH_INTERVAL_S = 0.0005
+"""How soon a thread that computes in Python gives way to the loop; CPython's default is ten
+times that."""
 
 
 class Server:
     """Serves a front, and a console once it is there."""
 
-    def __init__(self, front: Front, host: str, port: int, threads: int) -> None:
+    def __init__(self, front: Front) -> None:
+        settings = front.engine.settings
         self.front = front
-        self._door_is_flask = front.engine.settings.http_door == "flask"
-        self._console: Callable[[Any, Any], Any] | None = None
-        self.host, self.port = host, port or _free_port(host)
-        self._signal = WorkerSignal()
-        self._stopped = threading.Event()
-        self._signal.add_cb(self._stopped.set)
-        # granian ships type stubs of an older signature than its own server calls.
-        make_worker: Any = WSGIWorker
-        self._worker = make_worker(
-            1,
-            (SocketSpec(host, self.port, BACKLOG), None),
-            None,
-            IO_THREADS,
-            threads + 8,
-            threads,
-            30,
-            MAX_CONNECTIONS,
-            HTTPModes.http1,
-            HTTP1Settings(header_read_timeout=10_000),
-            None,
-            None,
-            *(False, None, None, None, "tls1.3", None, [], False),
-            (None, None),
+        self.host, self.port = settings.host, settings.port
+        self._through_flask = settings.http_door == "flask"
+        self._console: WSGIApp | None = None
+        self._console_pool = WorkerPool("console", CONSOLE_THREADS, CONSOLE_QUEUE)
+        self._loop = uvloop.new_event_loop()
+        limits = Limits(
+            settings.max_connections,
+            settings.max_body_bytes,
+            settings.keep_alive_s,
+            settings.read_timeout_s,
         )
+        self._listener = Listener(self._serve, limits, self._loop)
+        front.connections = self._listener.counts
+        self._socket: socket.socket | None = None
+        self._accepting: Any = None
+        self._thread = threading.Thread(target=self._run, name="pyrometer-http", daemon=True)
 
     def mount(self, console: WSGIApp) -> None:
         """Put the finished console in place; until then its URLs answer 503."""
-        self._console = _callback_wrapper(console, {})
+        self._console = console
 
-    def _serve_one(self, proto: Any, scope: dict[str, Any]) -> int:
-        if self._door_is_flask and self._console is not None:
-            response = self.front.guard(scope)
-        else:
-            response = self.front.handle(scope)
-        if response is None:
-            if self._console is not None:
-                self._console(proto, scope)
-                return 200
-            response = _not_yet()
-        body = b"" if scope["REQUEST_METHOD"] == "HEAD" else response.body
-        proto.response_bytes(response.status, response.headers, body)
-        return response.status
+    @property
+    def counts(self) -> ConnectionCounts:
+        return self._listener.counts
 
     def start(self) -> None:
         """Listen, from now on; returns at once. Raises OSError when the port is taken."""
-        with socket.socket(socket.AF_INET6 if ":" in self.host else socket.AF_INET) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind((self.host, self.port))
-        # The scheduler wants an event loop it never runs for WSGI.
-        scheduler = _new_cbscheduler(asyncio.new_event_loop(), self._serve_one, impl_asyncio=True)
-        self._worker.serve_mtr(scheduler, None, self._signal)
+        family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
+        listening = socket.socket(family)
+        try:
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listening.bind((self.host, self.port))
+            listening.listen(BACKLOG)
+        except OSError:
+            listening.close()
+            raise
+        self.port = int(listening.getsockname()[1])
+        self._socket = listening
+        sys.setswitchinterval(SWITCH_INTERVAL_S)
+        self._thread.start()
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        accepting = self._loop.create_server(
+            self._listener.connect, sock=self._socket, backlog=BACKLOG
+        )
+        self._accepting = self._loop.run_until_complete(accepting)
+        self._sweep()
+        self._loop.run_forever()
+
+    def _sweep(self) -> None:
+        self._listener.sweep()
+        self._loop.call_later(SWEEP_S, self._sweep)
+
+    def _serve(self, request: Request, connection: Connection) -> None:
+        if self._through_flask and self._console is not None:
+            self._ask_console(self._console, request, connection)
+        elif not self.front.serve(request, connection):
+            if self._console is None:
+                connection.answer(_not_yet())
+            else:
+                self._ask_console(self._console, request, connection)
+
+    def _ask_console(self, console: WSGIApp, request: Request, connection: Connection) -> None:
+        cap = self._listener.limits.max_body_bytes
+        if request.body_bytes > cap:
+            why = f"body has {request.body_bytes} bytes; the limit is {cap}"
+            connection.answer(error_response(413, why))
+            return
+
+        def answer() -> None:
+            response = call_wsgi(console, request, self.host, self.port)
+            connection.call_soon(lambda: connection.answer(response))
+
+        try:
+            self._console_pool.submit(answer)
+        except Overloaded as error:
+            connection.answer(error_response(503, str(error), ("retry-after", "1")))
 
     def wait(self) -> None:
         """Block until a held signal comes, then until the requests under way have finished."""
         signal.sigwait(STOP_SIGNALS)
-        self.stop()
+        self.drain()
 
-    def stop(self) -> None:
-        """Finish the requests under way and stop listening."""
-        self._signal.set()
-        self._stopped.wait(DRAIN_S)
+    def drain(self) -> None:
+        """Accept no more, finish what is under way, for at most DRAIN_S."""
+        self.front.engine.drain()
+        drained = threading.Event()
+        self._loop.call_soon_threadsafe(self._begin_drain, drained)
+        if not drained.wait(DRAIN_S):
+            log.warning("requests were still under way after %g s", DRAIN_S)
+
+    def _begin_drain(self, drained: threading.Event) -> None:
+        self._accepting.close()
+        self._listener.draining = True
+        self._listener.sweep()
+        self._finish_drain(drained)
+
+    def _finish_drain(self, drained: threading.Event) -> None:
+        if self._listener.busy():
+            self._loop.call_later(0.01, lambda: self._finish_drain(drained))
+        else:
+            drained.set()
+
+    def close(self) -> None:
+        """End the loop and its threads."""
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(5)
+        self.front.pool.close(wait_s=0.5)
+        self._console_pool.close(wait_s=0.5)
 
 
 def _not_yet() -> Response:
     return error_response(503, "the console is still starting", ("retry-after", "1"))
-
-
-def _free_port(host: str) -> int:
-    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
-        probe.bind((host, 0))
-        return int(probe.getsockname()[1])

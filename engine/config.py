@@ -60,7 +60,33 @@ class Settings:
         True, "off: plain scikit-learn, no compiled forms and no caches (the oracle)"
     )
     http_threads: int = _setting(
-        8, "threads that run requests in Python", unit="threads", low=1, high=256
+        8, "threads for requests that must wait: loads, actions, analyses", low=1, high=256
+    )
+    http_queue: int = _setting(256, "requests that may wait for those threads", low=1)
+    max_connections: int = _setting(1024, "open connections; more are refused", low=1)
+    keep_alive_s: float = _setting(
+        75.0, "how long an idle connection is kept open", unit="s", low=0.1
+    )
+    read_timeout_s: float = _setting(
+        10.0, "longest a client may pause within a request", unit="s", low=0.1
+    )
+    inline_us: float = _setting(
+        1000.0,
+        "a run whose plan measured less is run on the event loop; others get a CPU slot",
+        unit="us",
+        low=0.0,
+    )
+    cpu_slots: int = _setting(
+        0, "runs over inline_us at once; 0: one less than the cores, at least one", low=0
+    )
+    model_queue: int = _setting(64, "requests that may wait for one model's turn", low=1)
+    batching: bool = _setting(True, "join waiting rows into one run where the plan says it pays")
+    batch_max_rows: int = _setting(128, "rows of a joined run", unit="rows", low=1)
+    batch_max_wait_us: float = _setting(
+        1000.0,
+        "longest a batch waits to become full while its model runs; idle models never wait",
+        unit="us",
+        low=0.0,
     )
     http_door: str = _setting(
         "front", "front: API routes are answered before Flask; flask: through Flask"

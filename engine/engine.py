@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import os
+import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future, wait
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from engine.batching.policy import Lanes
 from engine.caching.embeddings import EmbeddingCache
 from engine.caching.key import result_key
 from engine.caching.memory import MISS, MemoryTier, tensors_bytes
 from engine.caching.single_flight import SingleFlight
+from engine.call import Call, Flight, Flights
 from engine.config import Settings
 from engine.errors import InvalidInput, ModelFailed, PyrometerError, UnknownModel
 from engine.executors.pool import WorkerPool
+from engine.executors.scheduler import Job, Scheduler
 from engine.inventory import inventory
 from engine.models.loaded import LoadedModel, Run
 from engine.models.opener import PlainOpener, PlanningOpener
@@ -29,23 +33,12 @@ from engine.models.watcher import Watcher
 from engine.telemetry.record import ProcessMemory
 from engine.telemetry.recorder import Recorder
 from engine.telemetry.ticker import Ticker
-from engine.types import InferRequest, InferResult, InferTimings
+from engine.types import InferRequest, InferResult, Tensors
 from engine.version import VERSION
 
 TIERS = ("models", "results", "embeddings")
-
-
-@dataclass(slots=True)
-class Work:
-    """What is left to compute once a request is bound and no cache has its answer."""
-
-    model: LoadedModel
-    encoder: LoadedModel | None
-    inputs: dict[str, np.ndarray]
-    outputs: tuple[str, ...]
-    use_cache: bool
-    encoder_hits: int = 0
-    encoder_misses: int = 0
+STALL_NS = 20_000_000
+"""A run in a thread that must not wait, this much longer than its plan said, is counted."""
 
 
 class Engine:
@@ -56,6 +49,7 @@ class Engine:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
+        self.draining = False
         names = (name.strip() for name in settings.preload.split(","))
         self._preload_names = frozenset(filter(None, names))
         # It looks before the reading, so that a change between the two is not missed.
@@ -68,11 +62,16 @@ class Engine:
         self.memory = ProcessMemory()
         self.ticker = Ticker(self.recorder, lambda: inventory(self), VERSION)
         self.pool = WorkerPool("load", settings.load_workers, settings.load_queue)
+        lanes = Lanes(
+            settings.inline_us,
+            settings.batch_max_rows if settings.batching and settings.optimise else 1,
+            settings.batch_max_wait_us,
+        )
         self.registry = Registry(
             repository.entries,
-            PlanningOpener(PlanStore.of(settings, self.trust))
+            PlanningOpener(PlanStore.of(settings, self.trust), lanes)
             if settings.optimise
-            else PlainOpener(self.trust),
+            else PlainOpener(self.trust, lanes),
             self.pool.submit,
             self.ticker.event,
             max_waiting=max(1, settings.http_threads // 2),
@@ -86,7 +85,10 @@ class Engine:
             if settings.optimise and settings.embedding_cache
             else None
         )
-        self._flights: SingleFlight[Run] = SingleFlight()
+        self._shared: SingleFlight[Run] = SingleFlight()
+        slots = settings.cpu_slots or max(1, (os.cpu_count() or 1) - 1)
+        self.scheduler = Scheduler(slots, settings.model_queue, self._execute)
+        self.flights = Flights(self.scheduler)
 
     def start(self) -> None:
         """Begin loading what is to be preloaded, versions that serve only, and the ticker."""
@@ -96,11 +98,17 @@ class Engine:
             self._watcher.start()
         self.ticker.event("start", f"started with {len(self.registry.slots())} models")
 
+    def drain(self) -> None:
+        """Not ready from now on; requests under way go on."""
+        self.draining = True
+        self.ticker.event("stop", "stopping: requests under way are finished")
+
     def close(self) -> None:
         """Stop the ticker and loading; a child that compiles is ended."""
         self._watcher.stop()
         self.ticker.stop()
         self.registry.close()
+        self.scheduler.close(wait_s=5)
         self.pool.close(wait_s=2)
 
     def reload(self) -> list[Future[LoadedModel]]:
@@ -128,6 +136,8 @@ class Engine:
 
         One that was evicted since, or found the budget full, is loaded when it is asked for.
         """
+        if self.draining:
+            return ["the server is stopping"]
         return [
             f"{slot.entry.name} is {slot.state}"
             for slot in self.registry.slots()
@@ -139,17 +149,177 @@ class Engine:
         ]
 
     def infer(self, request: InferRequest) -> InferResult:
-        """Answer one request.
+        """Answer one request, waiting for whatever it needs.
 
         Raises UnknownModel, InvalidInput, ModelFailed, ModelLoading, OverBudget or Overloaded.
         """
+        call = self.begin(
+            request.model, request.version, request.inputs, request.outputs, request.use_cache
+        )
+        try:
+            if call.run is None:
+                self.compute(call)
+            return call.result()
+        finally:
+            call.close()
+
+    def begin(
+        self,
+        name: str,
+        version: str | None,
+        tensors: Tensors,
+        outputs: tuple[str, ...],
+        use_cache: bool,
+    ) -> Call:
+        """A call on a warm model, its tensors bound; `run` is there when a cache has it.
+
+        Waits for a cold model. The caller closes the call. Raises as `infer`.
+        """
         entered_ns = time.perf_counter_ns()
-        lease = self.registry.lease(request.model, request.version, self.settings.load_wait_s)
-        with lease as model:
-            if not model.entry.declared.encoder:
-                return self._infer(model, None, request, lease.cold, entered_ns)
-            with self.encoder_of(model) as encoder:
-                return self._infer(model, encoder, request, lease.cold, entered_ns)
+        call = Call(self.registry.lease(name, version, self.settings.load_wait_s), use_cache)
+        try:
+            if call.cold:
+                leased_ns = time.perf_counter_ns()
+                call.load_ns, entered_ns = leased_ns - entered_ns, leased_ns
+            self._bind(call, tensors, outputs)
+            bound_ns = time.perf_counter_ns()
+            call.preprocess_ns = bound_ns - entered_ns
+            if call.tier is not None:
+                kept = call.tier.get(call.key)
+                if kept is not MISS:
+                    call.run, call.hit = kept, True
+                call.postprocess_ns = time.perf_counter_ns() - bound_ns
+        except BaseException:
+            call.close()
+            raise
+        return call
+
+    def _bind(self, call: Call, tensors: Tensors, outputs: tuple[str, ...]) -> None:
+        """The model's own tensors, and the key of the answer where results are cached."""
+        model, digest = call.model, call.model.digest
+        source = model.signature
+        if model.entry.declared.encoder:
+            lease = self.encoder_of(model)
+            call.leases.append(lease)
+            call.encoder = lease.model
+            source, digest = lease.model.signature, digest + lease.model.digest
+        call.inputs = source.bind(tensors)
+        call.outputs = model.signature.check_outputs(outputs)
+        call.rows = len(next(iter(call.inputs.values())))
+        if call.use_cache and self.results is not None and model.entry.declared.cache_results:
+            call.tier = self.results
+            call.key = result_key(digest, call.inputs, call.outputs)
+
+    def is_quick(self, call: Call) -> bool:
+        """True when the plan measured the run as short enough for a thread that must not wait."""
+        return call.encoder is None and call.rows <= call.model.quick_rows
+
+    def compute(self, call: Call) -> None:
+        """Run a call and wait for its end. Raises Overloaded when it finds no place."""
+        if call.encoder is not None or call.rows <= call.model.quick_rows:
+            self._run_shared(call)
+            return
+        ended = threading.Event()
+        call.on_done = ended.set
+        self.start_call(call)
+        ended.wait()
+
+    def run_now(self, call: Call) -> None:
+        """Run a quick call in this thread."""
+        began_ns = time.perf_counter_ns()
+        try:
+            call.run = call.model.run(call.inputs, call.outputs)
+        except Exception as error:
+            call.error = error
+        ran_ns = time.perf_counter_ns()
+        call.inference_ns, call.batch_rows = ran_ns - began_ns, call.rows
+        if ran_ns - began_ns > STALL_NS:
+            call.model.stalled()
+        if call.tier is not None and call.run is not None:
+            self._keep(call, call.run)
+            call.postprocess_ns += time.perf_counter_ns() - ran_ns
+
+    def _run_shared(self, call: Call) -> None:
+        """Run here, or share the run of an equal call in another thread."""
+        if call.tier is None:
+            self._timed(call, self._run)
+            return
+        began_ns = time.perf_counter_ns()
+        try:
+            call.run, led = self._shared.run(call.key, lambda: self._run(call))
+        except Exception as error:
+            call.error, led = error, True
+        ran_ns = time.perf_counter_ns()
+        if not led:
+            call.queue_ns = ran_ns - began_ns
+            return
+        call.inference_ns, call.batch_rows = ran_ns - began_ns, call.rows
+        if call.run is not None:
+            self._keep(call, call.run)
+            call.postprocess_ns += time.perf_counter_ns() - ran_ns
+
+    @staticmethod
+    def _timed(call: Call, run: Callable[[Call], Run]) -> None:
+        began_ns = time.perf_counter_ns()
+        try:
+            call.run = run(call)
+        except Exception as error:
+            call.error = error
+        call.inference_ns, call.batch_rows = time.perf_counter_ns() - began_ns, call.rows
+
+    @staticmethod
+    def _keep(call: Call, run: Run) -> None:
+        assert call.tier is not None
+        call.tier.put(call.key, run, tensors_bytes(run.outputs), call.model.name)
+
+    def start_call(self, call: Call) -> None:
+        """Run a call on a CPU slot; its `on_done` is called once, from any thread.
+
+        Raises Overloaded at once when too many wait for its model.
+        """
+        policy = call.model.batching
+        kind = (call.model, call.outputs, _layout(call.inputs)) if policy.batches else None
+        self.flights.start(call, Flight(call, kind, policy))
+
+    def _execute(self, jobs: list[Job]) -> None:
+        """On a slot: run flights of one kind, together where there are several."""
+        flights = [job for job in jobs if isinstance(job, Flight) and self.flights.board(job)]
+        began_ns = time.perf_counter_ns()
+        if len(flights) > 1 and self._execute_batch(flights, began_ns):
+            return
+        for flight in flights:
+            began_ns = time.perf_counter_ns()
+            call, run, error = flight.members[0], None, None
+            try:
+                run = self._run(call)
+                if call.tier is not None:
+                    self._keep(call, run)
+            except Exception as raised:
+                error = raised
+            self.flights.land(flight, run, error, began_ns, call.rows)
+
+    def _execute_batch(self, flights: list[Flight], began_ns: int) -> bool:
+        """Run flights as one batch; False when it failed, so that each is to run alone."""
+        calls = [flight.members[0] for flight in flights]
+        first = calls[0]
+        rows = sum(call.rows for call in calls)
+        try:
+            joined = {
+                name: np.concatenate([call.inputs[name] for call in calls]) for name in first.inputs
+            }
+            answer = first.model.run(joined, first.outputs)
+            place, parts = 0, []
+            for call in calls:
+                parts.append(_rows_of(answer, rows, place, place + call.rows))
+                place += call.rows
+        except Exception:
+            # One of them is to blame; alone, only that one fails.
+            return False
+        for flight, call, part in zip(flights, calls, parts, strict=True):
+            if call.tier is not None:
+                self._keep(call, part)
+            self.flights.land(flight, part, None, began_ns, rows)
+        return True
 
     def encoder_of(self, model: LoadedModel) -> Lease:
         """A lease on the model that encodes another's input.
@@ -166,87 +336,31 @@ class Engine:
                 raise ModelFailed(f"encoder {name!r} of {model.name} has an encoder itself")
         return encoder
 
-    def _infer(
-        self,
-        model: LoadedModel,
-        encoder: LoadedModel | None,
-        request: InferRequest,
-        cold: bool,
-        entered_ns: int,
-    ) -> InferResult:
-        timings = InferTimings()
-        leased_ns = time.perf_counter_ns()
-        timings.load_ns = leased_ns - entered_ns if cold else 0
-        inputs = (encoder or model).signature.bind(request.inputs)
-        outputs = model.signature.check_outputs(request.outputs)
-        tier = self.results if request.use_cache and model.entry.declared.cache_results else None
-        digest = model.digest + encoder.digest if encoder else model.digest
-        key = b"" if tier is None else result_key(digest, inputs, outputs)
-        timings.preprocess_ns = time.perf_counter_ns() - (leased_ns if cold else entered_ns)
-        work = Work(model, encoder, inputs, outputs, request.use_cache)
-        run, hit = self._answer(work, tier, key, timings)
-        return InferResult(
-            model=model.name,
-            version=model.version,
-            outputs=run.outputs,
-            backend=run.form,
-            rows=len(next(iter(inputs.values()))),
-            cache_hit=hit,
-            degraded=model.degraded,
-            encoder_hits=work.encoder_hits,
-            encoder_misses=work.encoder_misses,
-            cold_start=cold,
-            timings=timings,
-        )
-
-    def _answer(
-        self, work: Work, tier: MemoryTier | None, key: bytes, timings: InferTimings
-    ) -> tuple[Run, bool]:
-        started_ns = time.perf_counter_ns()
-        if tier is None:
-            run = self._run(work)
-            timings.inference_ns = time.perf_counter_ns() - started_ns
-            return run, False
-        kept = tier.get(key)
-        if kept is not MISS:
-            timings.postprocess_ns = time.perf_counter_ns() - started_ns
-            return kept, True
-        run, led = self._flights.run(key, lambda: self._run(work))
-        ran_ns = time.perf_counter_ns()
-        if led:
-            timings.inference_ns = ran_ns - started_ns
-            tier.put(key, run, tensors_bytes(run.outputs), work.model.name)
-            timings.postprocess_ns = time.perf_counter_ns() - ran_ns
-        else:
-            timings.queue_ns = ran_ns - started_ns
-        return run, False
-
-    def _run(self, work: Work) -> Run:
+    def _run(self, call: Call) -> Run:
         """Run the model, on its encoder's output where it names one."""
-        if work.encoder is None:
-            return work.model.run(work.inputs, work.outputs)
-        vectors = self._encode(work, work.encoder)
-        name = work.model.signature.inputs[0].name
-        return work.model.run(work.model.signature.bind({name: vectors}), work.outputs)
+        if call.encoder is None:
+            return call.model.run(call.inputs, call.outputs)
+        vectors = self._encode(call, call.encoder)
+        name = call.model.signature.inputs[0].name
+        return call.model.run(call.model.signature.bind({name: vectors}), call.outputs)
 
-    def _encode(self, work: Work, encoder: LoadedModel) -> np.ndarray:
+    def _encode(self, call: Call, encoder: LoadedModel) -> np.ndarray:
         output = encoder.signature.check_outputs(())
 
         def encode(places: list[int]) -> np.ndarray:
-            rows = {name: array[places] for name, array in work.inputs.items()}
+            rows = {name: array[places] for name, array in call.inputs.items()}
             return encoder.run(rows, output).outputs[output[0]]
 
-        rows = len(next(iter(work.inputs.values())))
-        if self.embeddings is None or not work.use_cache:
-            work.encoder_misses = rows
-            return encode(list(range(rows)))
+        if self.embeddings is None or not call.use_cache:
+            call.encoder_misses = call.rows
+            return encode(list(range(call.rows)))
         singles = (
-            {name: array[place : place + 1] for name, array in work.inputs.items()}
-            for place in range(rows)
+            {name: array[place : place + 1] for name, array in call.inputs.items()}
+            for place in range(call.rows)
         )
         keys = [result_key(encoder.digest, single, output) for single in singles]
         embedded = self.embeddings.rows(keys, encode, encoder.name)
-        work.encoder_hits, work.encoder_misses = embedded.hits, embedded.misses
+        call.encoder_hits, call.encoder_misses = embedded.hits, embedded.misses
         return embedded.vectors
 
     def warm_up(self, names: Iterable[str] | None = None) -> list[dict[str, Any]]:
@@ -326,3 +440,19 @@ class Engine:
             if kept is not None and tier in (None, name)
         ]
         return sum(items for items, _ in freed), sum(size for _, size in freed)
+
+
+def _layout(inputs: Mapping[str, np.ndarray]) -> tuple[Any, ...]:
+    """What two requests must have in common for their rows to be joined."""
+    return tuple((name, array.dtype, array.shape[1:]) for name, array in inputs.items())
+
+
+def _rows_of(run: Run, rows: int, begin: int, end: int) -> Run:
+    """Some rows of a batch's answer, as arrays of their own. Raises when it has other rows."""
+    outputs = {}
+    for name, array in run.outputs.items():
+        if len(array) != rows:
+            raise ModelFailed(f"output {name!r} has {len(array)} rows for {rows}")
+        outputs[name] = part = array[begin:end].copy()
+        part.flags.writeable = False
+    return Run(outputs, run.form)

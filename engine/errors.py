@@ -9,6 +9,8 @@ PyrometerError
 ├── ModelLoading            the model was still loading when the wait ended
 ├── OverBudget              no room for a model within the memory budget
 ├── Overloaded              a bounded queue is full
+├── DeadlineExceeded        the caller's own deadline passed while the request waited
+├── Cancelled               the caller has gone
 └── ArtefactError           an artefact or compiled form cannot be read safely
     └── Untrusted           it may run code and is not in the trust file
 
@@ -63,6 +65,14 @@ class Overloaded(PyrometerError):
     def __init__(self, message: str, retry_after_s: float = 1.0) -> None:
         super().__init__(message)
         self.retry_after_s = retry_after_s
+
+
+class DeadlineExceeded(PyrometerError):
+    """The caller's own deadline passed before the request could run."""
+
+
+class Cancelled(PyrometerError):
+    """The caller has gone; nobody waits for the answer."""
 
 
 class ArtefactError(PyrometerError):

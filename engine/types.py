@@ -82,6 +82,7 @@ class InferResult:
 
     degraded: which form failed and who stands in; None while all is as planned.
     encoder_hits, encoder_misses: rows whose embedding was found, and those encoded now.
+    batch_rows: rows of the run that answered, those of others in its batch included.
     """
 
     model: str
@@ -94,4 +95,5 @@ class InferResult:
     encoder_hits: int = 0
     encoder_misses: int = 0
     cold_start: bool = False
+    batch_rows: int = 0
     timings: InferTimings = field(default_factory=InferTimings)

@@ -16,7 +16,8 @@ import orjson
 
 from app.exchange import Response, parse_json
 from engine.errors import InvalidInput
-from engine.types import NUMPY_DTYPES, InferResult, datatype_of
+from engine.models.loaded import LoadedModel, Run
+from engine.types import NUMPY_DTYPES, datatype_of
 
 JSON_LENGTH_HEADER = "Inference-Header-Content-Length"
 MAX_INTEGER = float(2**63)
@@ -207,11 +208,11 @@ def _cast(label: str, raw: np.ndarray, datatype: str) -> np.ndarray:
     return raw.astype(dtype)
 
 
-def encode_result(result: InferResult, request: V2Request) -> Response:
+def encode_answer(model: LoadedModel, run: Run, request: V2Request) -> Response:
     """The V2 answer; outputs asked for as binary follow the JSON part."""
     outputs: list[dict[str, Any]] = []
     chunks: list[bytes] = []
-    for name, array in result.outputs.items():
+    for name, array in run.outputs.items():
         output: dict[str, Any] = {
             "name": name,
             "datatype": datatype_of(array),
@@ -225,11 +226,11 @@ def encode_result(result: InferResult, request: V2Request) -> Response:
             flat = array.reshape(-1)
             output["data"] = flat.tolist() if array.dtype.kind in "OUS" else flat
         outputs.append(output)
-    body: dict[str, Any] = {"model_name": result.model, "model_version": result.version}
+    body: dict[str, Any] = {"model_name": model.name, "model_version": model.version}
     if request.id is not None:
         body["id"] = request.id
-    if result.degraded is not None:
-        body["parameters"] = {"degraded": result.degraded}
+    if model.degraded is not None:
+        body["parameters"] = {"degraded": model.degraded}
     body["outputs"] = outputs
     text = orjson.dumps(body, option=orjson.OPT_SERIALIZE_NUMPY)
     if not chunks:

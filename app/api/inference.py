@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 from app.exchange import Exchange, Response
-from engine.errors import UnknownModel
+from engine.call import Call
+from engine.errors import InvalidInput, UnknownModel
 from engine.telemetry.record import RequestMetrics
 from engine.types import InferRequest, InferResult
+
+TIMEOUT_HEADER = b"x-request-timeout-ms"
+LONGEST_TIMEOUT_MS = 3_600_000.0
 
 
 def begin_record(exchange: Exchange, endpoint: str, model: str) -> RequestMetrics:
@@ -21,6 +26,7 @@ def begin_record(exchange: Exchange, endpoint: str, model: str) -> RequestMetric
     sampled = exchange.engine.recorder.sample_memory()
     if cold or sampled:
         record.memory_before_mb = exchange.engine.memory.resident_mb()
+    record.queue_ns = exchange.waited_ns
     exchange.record = record
     return record
 
@@ -33,45 +39,115 @@ def timed_infer(exchange: Exchange, request: InferRequest) -> InferResult:
     record = exchange.record
     assert record is not None
     if not record.preprocessing_ns:
-        record.preprocessing_ns = time.perf_counter_ns() - exchange.started_ns
-    result = exchange.engine.infer(request)
-    timings = result.timings
-    record.version = result.version
-    record.rows += result.rows
-    record.cold_start |= result.cold_start
-    record.cache_hit = result.cache_hit
-    record.backend = result.backend
-    record.degraded |= result.degraded is not None
-    record.preprocessing_ns += timings.preprocess_ns
-    record.queue_ns += timings.queue_ns
-    record.model_load_ns += timings.load_ns
-    record.inference_ns += timings.inference_ns
-    record.postprocessing_ns += timings.postprocess_ns
-    return result
+        record.preprocessing_ns = time.perf_counter_ns() - exchange.started_ns - exchange.waited_ns
+    engine = exchange.engine
+    call = engine.begin(
+        request.model, request.version, request.inputs, request.outputs, request.use_cache
+    )
+    try:
+        if call.run is None:
+            engine.compute(call)
+        book(record, call)
+        return call.result()
+    finally:
+        call.close()
+
+
+def book(record: RequestMetrics, call: Call) -> None:
+    """Add a call's timings and outcome to a record."""
+    model = call.model
+    record.version = model.version
+    record.rows += call.rows
+    record.batch_rows = call.batch_rows
+    record.cold_start |= call.cold
+    record.cache_hit = call.hit
+    record.preprocessing_ns += call.preprocess_ns
+    record.queue_ns += call.queue_ns
+    record.model_load_ns += call.load_ns
+    record.inference_ns += call.inference_ns
+    record.postprocessing_ns += call.postprocess_ns
+    if call.run is not None:
+        record.backend = call.run.form
+    if model.degraded is not None:
+        record.degraded = True
 
 
 def wants_cache(exchange: Exchange) -> bool:
     """False when the caller sent Cache-Control: no-cache or no-store."""
-    control = exchange.header("HTTP_CACHE_CONTROL").lower()
-    return "no-cache" not in control and "no-store" not in control
+    control = exchange.request.headers.get(b"cache-control")
+    if control is None:
+        return True
+    control = control.lower()
+    return b"no-cache" not in control and b"no-store" not in control
 
 
-def add_headers(record: RequestMetrics, response: Response) -> None:
-    """Server-Timing with the phases, and the flags callers look for."""
-    if record.backend:
-        response.headers.append(("x-backend", record.backend))
-    if record.degraded:
-        response.headers.append(("x-degraded", "true"))
-    response.headers += (
-        (
-            "server-timing",
-            f"pre;dur={record.preprocessing_ns / 1e6:.3f}, "
-            f"queue;dur={record.queue_ns / 1e6:.3f}, load;dur={record.model_load_ns / 1e6:.3f}, "
-            f"infer;dur={record.inference_ns / 1e6:.3f}, "
-            f"post;dur={record.postprocessing_ns / 1e6:.3f}, "
-            f"serialize;dur={record.serialization_ns / 1e6:.3f}",
-        ),
-        ("x-cache-hit", "true" if record.cache_hit else "false"),
-        ("x-cold-start", "true" if record.cold_start else "false"),
-        ("x-processing-time", f"{record.duration_ns / 1e6:.3f}"),
+def timeout_ms(exchange: Exchange) -> float:
+    """The caller's deadline in ms after the request's arrival; 0 is none.
+
+    Raises InvalidInput for a header that is no positive number.
+    """
+    given = exchange.request.headers.get(TIMEOUT_HEADER)
+    if given is None:
+        return 0.0
+    try:
+        value = float(given)
+    except ValueError:
+        value = -1.0
+    if not 0 < value <= LONGEST_TIMEOUT_MS:
+        raise InvalidInput(
+            f"X-Request-Timeout-Ms is {given[:32].decode('latin-1')!r}; it must be a number of "
+            f"milliseconds above 0, at most {LONGEST_TIMEOUT_MS:.0f}"
+        )
+    return value
+
+
+def record_lines(record: RequestMetrics) -> str:
+    """Server-Timing with the phases, and the flags callers look for, as header lines."""
+    backend = f"x-backend: {record.backend}\r\n" if record.backend else ""
+    degraded = "x-degraded: true\r\n" if record.degraded else ""
+    batch = f"x-batch-rows: {record.batch_rows}\r\n" if record.batch_rows > record.rows else ""
+    return (
+        f"{backend}{degraded}{batch}"
+        f"server-timing: pre;dur={record.preprocessing_ns / 1e6:.3f}, "
+        f"queue;dur={record.queue_ns / 1e6:.3f}, load;dur={record.model_load_ns / 1e6:.3f}, "
+        f"infer;dur={record.inference_ns / 1e6:.3f}, "
+        f"post;dur={record.postprocessing_ns / 1e6:.3f}, "
+        f"serialize;dur={record.serialization_ns / 1e6:.3f}\r\n"
+        f"x-cache-hit: {'true' if record.cache_hit else 'false'}\r\n"
+        f"x-cold-start: {'true' if record.cold_start else 'false'}\r\n"
+        f"x-processing-time: {record.duration_ns / 1e6:.3f}\r\n"
     )
+
+
+class PendingCall:
+    """A call that runs on a CPU slot, and how its answer is made."""
+
+    def __init__(self, exchange: Exchange, call: Call, encode: Callable[[Call], Response]) -> None:
+        self._exchange, self.call, self._encode = exchange, call, encode
+
+    def start(self, on_done: Callable[[], None]) -> None:
+        """Queue it. Raises Overloaded when its model's queue is full."""
+        self.call.on_done = on_done
+        try:
+            self._exchange.engine.start_call(self.call)
+        except Exception:
+            self.call.close()
+            raise
+
+    def respond(self) -> Response:
+        """The answer. Raises what the run raised."""
+        call, record = self.call, self._exchange.record
+        assert record is not None
+        try:
+            book(record, call)
+            return self._encode(call)
+        finally:
+            call.close()
+
+    def leave(self) -> bool:
+        """Take it out before it runs; False when it runs already or has ended."""
+        return self._exchange.engine.flights.leave(self.call)
+
+    def fail(self, error: Exception) -> None:
+        """End it, once it has left, with an error."""
+        self.call.end(None, error)

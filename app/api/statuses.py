@@ -5,6 +5,8 @@ from __future__ import annotations
 from app.exchange import BodyTooLarge, Header, Response, error_response
 from engine.errors import (
     ArtefactError,
+    Cancelled,
+    DeadlineExceeded,
     InvalidField,
     InvalidInput,
     ModelFailed,
@@ -20,6 +22,8 @@ STATUSES: tuple[tuple[type[Exception], int], ...] = (
     (InvalidInput, 400),
     (UnknownModel, 404),
     (Overloaded, 429),
+    (Cancelled, 499),
+    (DeadlineExceeded, 504),
     (ModelLoading, 503),
     (OverBudget, 503),
     (ModelFailed, 503),

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import time
 
-from app.api.codec import decode_request, encode_result
-from app.api.inference import begin_record, timed_infer, wants_cache
-from app.exchange import Exchange, Response, error_response, json_response
+from app.api.codec import V2Request, decode_request, encode_answer
+from app.api.inference import PendingCall, begin_record, wants_cache
+from app.exchange import Exchange, Pending, Response, error_response, json_response
+from engine.call import Call
+from engine.errors import UnknownModel
 from engine.models.loaded import LoadedModel
 from engine.models.signature import Signature
-from engine.types import InferRequest
+from engine.telemetry.record import RequestMetrics
 from engine.version import VERSION
 
 EXTENSIONS = ["binary_tensor_data", "model_repository"]
+LOOP_BYTES = 65_536
+LOOP_BINARY_BYTES = 1_048_576
+"""Bodies up to these sizes are decoded on the event loop: a fraction of a millisecond."""
+JSON_LENGTH = b"inference-header-content-length"
 PLATFORMS = {"onnx": "onnxruntime_onnx", "python": "python"}
 
 
@@ -73,31 +79,52 @@ def model_ready(exchange: Exchange) -> Response:
     return json_response(body | {"error": f"model {slot.entry.name!r} is not ready: {why}"}, 503)
 
 
-def infer(exchange: Exchange) -> Response:
+def infer(exchange: Exchange) -> Response | Pending:
     """POST /v2/models/{model}[/versions/{version}]/infer"""
     args, engine = exchange.path_args, exchange.engine
-    record = begin_record(exchange, "/v2/models/{model}/infer", args["model"])
-    engine.registry.slot(args["model"], args.get("version"))
+    name, version = args["model"], args.get("version")
+    record = begin_record(exchange, "/v2/models/{model}/infer", name)
+    engine.registry.slot(name, version)
     request = decode_request(
         exchange.body(),
-        exchange.header("HTTP_INFERENCE_HEADER_CONTENT_LENGTH"),
+        exchange.header(b"inference-header-content-length"),
         engine.settings.max_elements,
     )
-    result = timed_infer(
-        exchange,
-        InferRequest(
-            model=args["model"],
-            version=args.get("version"),
-            inputs=request.inputs,
-            outputs=request.outputs,
-            use_cache=wants_cache(exchange),
-        ),
-    )
+    record.preprocessing_ns = time.perf_counter_ns() - exchange.started_ns - exchange.waited_ns
+    call = engine.begin(name, version, request.inputs, request.outputs, wants_cache(exchange))
+    pending = PendingCall(exchange, call, lambda call: _encoded(record, call, request))
+    if call.run is not None:
+        return pending.respond()
+    if engine.is_quick(call):
+        engine.run_now(call)
+        return pending.respond()
+    if exchange.deadline_ms:
+        call.deadline_ns = exchange.started_ns + int(exchange.deadline_ms * 1e6)
+    if exchange.may_wait and call.encoder is not None:
+        engine.compute(call)
+        return pending.respond()
+    return pending
+
+
+def _encoded(record: RequestMetrics, call: Call, request: V2Request) -> Response:
     started_ns = time.perf_counter_ns()
-    response = encode_result(result, request)
+    response = encode_answer(call.model, call.answer(), request)
     record.serialization_ns = time.perf_counter_ns() - started_ns
     return response
 
 
+def may_run_on_loop(exchange: Exchange) -> bool:
+    """True for an infer request that neither its body nor a cold model makes long."""
+    request = exchange.request
+    if len(request.body) > (LOOP_BINARY_BYTES if JSON_LENGTH in request.headers else LOOP_BYTES):
+        return False
+    args = exchange.path_args
+    try:
+        model = exchange.engine.registry.slot(args["model"], args.get("version")).model
+    except UnknownModel:
+        return True
+    return model is not None and not model.entry.declared.encoder
+
+
 def not_found(exchange: Exchange) -> Response:
-    return error_response(404, f"no route {str(exchange.environ.get('PATH_INFO'))[:200]!r}")
+    return error_response(404, f"no route {exchange.request.path[:200]!r}")

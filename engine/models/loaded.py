@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from engine.batching.policy import ALONE, Lanes, policy_of, quick_rows
 from engine.errors import InvalidInput, ModelFailed
 from engine.models.backends import Backend
 from engine.models.forms import open_any
@@ -24,6 +25,7 @@ from engine.types import NUMPY_DTYPES
 
 log = logging.getLogger(__name__)
 WARM_UP_ROWS = (1, 8, 32)
+MAX_STALLS = 3
 
 Notice = Callable[[str], None]
 Opened = Callable[["LoadedModel", int], None]
@@ -84,6 +86,8 @@ class LoadedModel:
     does. A form that fails where another answers the same rows is taken out for good, until
     the model is loaded anew; `degraded` says so.
 
+    quick_rows: requests of up to so many rows may run on a thread that must not wait.
+    batching: how waiting requests are joined.
     notice: told in words when a form is taken out. on_opened: told this model and the bytes of
     a form that was opened after the load.
     """
@@ -98,6 +102,10 @@ class LoadedModel:
         self.form = plan.chosen
         self.degraded: str | None = None
         self.first_answer_ms: float | None = None
+        self.quick_rows = 0
+        self.batching = ALONE
+        self._stalls = 0
+        self._warm_up_us: dict[int, float] = {}
         self.notice: Notice = log.warning
         self.on_opened: Opened = lambda model, size_bytes: None
         self._forms = forms
@@ -107,6 +115,19 @@ class LoadedModel:
         self._fallbacks, self._nan_fallbacks = plan.fallbacks(), plan.fallbacks(nan=True)
         finite_only = any(plan.candidate(form).finite_only for _, form in plan.ranges)
         self._may_hold_nan = sorted(self.signature.nan_inputs) if finite_only else []
+
+    def place(self, lanes: Lanes) -> None:
+        """Decide where its requests run, by its plan's timings or its own warm-up's."""
+        times_us = self.plan.served_us or self._warm_up_us
+        self.quick_rows = quick_rows(times_us, lanes.inline_us)
+        self.batching = policy_of(times_us, lanes.batch_max_rows, lanes.batch_max_wait_us)
+
+    def stalled(self) -> None:
+        """A run took far longer than planned; the third such takes it off the event loop."""
+        self._stalls += 1
+        if self._stalls == MAX_STALLS:
+            self.quick_rows = 0
+            self.notice(f"{self.name} {self.version} runs slower than planned: on slots from now")
 
     def run(self, inputs: Mapping[str, np.ndarray], outputs: tuple[str, ...]) -> Run:
         """Read-only outputs for bound inputs.
@@ -161,6 +182,7 @@ class LoadedModel:
     def _take_out(self, failed: Mapping[str, str], answers: str | None) -> None:
         self._out.update(failed)
         self._ranges = [r for r in self._ranges if r[1].name not in self._out]
+        self.quick_rows, self.batching = 0, ALONE  # whoever stands in was not placed
         words = "; ".join(f"{form} failed: {why}" for form, why in self._out.items())
         self.degraded = f"{words}; {answers or 'nothing'} answers"[:500]
         if answers is not None:
@@ -210,6 +232,7 @@ class LoadedModel:
         for most_rows, _ in self._ranges[:-1]:
             # The form that serves above this size has not run yet.
             self.run(self.signature.bind(self.sample_rows(most_rows + 1)), output)
+        self._warm_up_us = {rows: 1000 * ms for rows, ms in times.items()}
         return times
 
 

@@ -6,6 +6,7 @@ import subprocess
 import threading
 from typing import Protocol
 
+from engine.batching.policy import Lanes
 from engine.models.loaded import LoadedModel, open_planned, open_unplanned
 from engine.models.plan import Plan
 from engine.models.plan_store import PlanStore
@@ -32,8 +33,8 @@ class Opener(Protocol):
 class PlainOpener:
     """Models as they are, no plans; a model is charged for its artefact's size."""
 
-    def __init__(self, trust: TrustFile) -> None:
-        self._trust = trust
+    def __init__(self, trust: TrustFile, lanes: Lanes) -> None:
+        self._trust, self._lanes = trust, lanes
 
     def plan(self, entry: ModelEntry) -> tuple[Plan | None, int]:
         return None, entry.artefact.stat().st_size
@@ -41,6 +42,7 @@ class PlainOpener:
     def open(self, entry: ModelEntry, plan: Plan | None) -> LoadedModel:
         model = open_unplanned(entry, self._trust)
         model.warm_up()
+        model.place(self._lanes)
         return model
 
     def close(self) -> None:
@@ -50,8 +52,8 @@ class PlainOpener:
 class PlanningOpener:
     """Opens the forms of stored plans; makes missing plans in child processes."""
 
-    def __init__(self, store: PlanStore) -> None:
-        self._store = store
+    def __init__(self, store: PlanStore, lanes: Lanes) -> None:
+        self._store, self._lanes = store, lanes
         self._lock = threading.Lock()
         self._children: set[subprocess.Popen[bytes]] = set()
         self._closed = False
@@ -65,6 +67,7 @@ class PlanningOpener:
         assert plan is not None, "this opener always plans"
         model = open_planned(entry, plan, self._store.folder(entry), self._store.trust)
         model.warm_up()
+        model.place(self._lanes)
         return model
 
     def _watch(self, child: subprocess.Popen[bytes]) -> None:

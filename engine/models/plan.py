@@ -112,6 +112,16 @@ class Plan:
         return next(form for most_rows, form in self.ranges if rows <= most_rows)
 
     @property
+    def served_us(self) -> dict[int, float]:
+        """Microseconds by batch size, each of the form that serves it, where measured."""
+        times = {}
+        for rows in BATCH_ROWS:
+            measured = self.candidate(self.form_for(rows)).run_us.get(rows)
+            if measured is not None:
+                times[rows] = measured
+        return times
+
+    @property
     def memory_bytes(self) -> int:
         """What the forms that serve take in memory together."""
         return sum(c.memory_bytes for c in self.candidates if c.verdict == "chosen")

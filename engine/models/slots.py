@@ -63,4 +63,8 @@ class Lease:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self.give_back()
+
+    def give_back(self) -> None:
+        """The model may be evicted again, as far as this lease is concerned."""
         self._give_back(self.slot)

@@ -20,8 +20,10 @@ _PAGE_BYTES = os.sysconf("SC_PAGESIZE")
 class RequestMetrics:
     """What one request did. Times are nanoseconds; the dict form gives milliseconds.
 
+    batch_rows: rows of the run that answered, others' included; 0 where none ran.
     backend: the form that answered. degraded: another form has failed and this one stands in.
-    cpu_ns is this request's own thread time. memory_before_mb and memory_after_mb are the
+    cpu_ns is this request's own thread time, 0 where it was not read (on the event loop it is
+    read for one request in 16). memory_before_mb and memory_after_mb are the
     whole process' resident memory; they are read for cold requests, for those over 5 ms
     (after only) and for a sample, and are None elsewhere.
     """
@@ -32,6 +34,7 @@ class RequestMetrics:
     model: str = ""
     version: str = ""
     rows: int = 0
+    batch_rows: int = 0
     cold_start: bool = False
     cache_hit: bool = False
     backend: str = ""
@@ -68,10 +71,11 @@ class RequestMetrics:
             "model": self.model,
             "version": self.version,
             "rows": self.rows,
+            "batch_rows": self.batch_rows,
             "duration_ms": self.duration_ns / 1e6,
             "memory_before_mb": self.memory_before_mb,
             "memory_after_mb": self.memory_after_mb,
-            "cpu_percent": 100 * self.cpu_ns / self.duration_ns if self.duration_ns else None,
+            "cpu_percent": 100 * self.cpu_ns / self.duration_ns if self.cpu_ns else None,
             "cold_start": self.cold_start,
             "cache_hit": self.cache_hit,
             "backend": self.backend,

@@ -1,8 +1,9 @@
 """The recorder: a bounded deque on the request's side, sums per model on the ticker's.
 
-    PhaseRow(model) = requests, hits, errors, and total ns of each phase, per second
+A request costs one append (about 50 ns). Once a second the ticker turns what came into one
+integer array, a row a request, and sums it by model:
 
-A request costs one append (about 50 ns); everything else happens once a second.
+    numbers  int64 (requests, len(NUMBERS))   status, rows, hit, duration and phases in ns
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import itertools
 from collections import deque
 from dataclasses import dataclass, field
+from operator import attrgetter
 
 import numpy as np
 
@@ -21,6 +23,10 @@ PHASE_WINDOW_S = 60
 MAX_MODELS = 500
 MEMORY_SAMPLE = 64
 OTHER = "(other)"
+NUMBERS = ("status", "rows", "cache_hit", "duration_ns", *(f"{phase}_ns" for phase in PHASES))
+_NUMBERS_OF = attrgetter(*NUMBERS)
+_STATUS, _ROWS, _HIT, _DURATION = range(4)
+_FIRST_PHASE = 4
 
 
 @dataclass(slots=True)
@@ -55,30 +61,34 @@ class Recorder:
         records = [self._pending.popleft() for _ in range(len(self._pending))]
         self.recent.extend(records[-200:])
         self.total += len(records)
+        numbers = np.array([_NUMBERS_OF(record) for record in records], dtype=np.int64)
+        numbers = numbers.reshape(-1, len(NUMBERS))
         second: dict[str, ModelSums] = {}
-        by_model: dict[str, list[int]] = {}
-        for record in records:
-            label = self._label(record.model)
-            sums = second.setdefault(label, ModelSums())
-            _add(sums, record)
-            by_model.setdefault(label, []).append(record.duration_ns)
-        for label, durations in by_model.items():
-            self._total_of(label, second[label], np.array(durations, dtype=np.float64))
+        for name, places in _places_by_model(records).items():
+            own = numbers if len(places) == len(records) else numbers[places]
+            self._add(self._label(name), own, second)
         self._phases.append(second)
-        return _counts(records), histogram_of(
-            np.array([record.duration_ns for record in records], dtype=np.float64)
-        )
+        return _counts(numbers), histogram_of(numbers[:, _DURATION].astype(np.float64))
 
     def _label(self, model: str) -> str:
         known = model in self.models or len(self.models) < MAX_MODELS
         return (model or "(unknown model)") if known else OTHER
 
-    def _total_of(self, label: str, second: ModelSums, durations_ns: np.ndarray) -> None:
+    def _add(self, label: str, numbers: np.ndarray, second: dict[str, ModelSums]) -> None:
+        """Book one model's requests of the last second."""
+        sums = second.setdefault(label, ModelSums())
         total = self.models.setdefault(label, ModelSums())
-        total.requests += second.requests
-        total.hits += second.hits
-        total.errors += second.errors
-        total.histogram += histogram_of(durations_ns)
+        errors = int((numbers[:, _STATUS] >= 400).sum())
+        for into in (sums, total):
+            into.requests += len(numbers)
+            into.hits += int(numbers[:, _HIT].sum())
+            into.errors += errors
+        total.histogram += histogram_of(numbers[:, _DURATION].astype(np.float64))
+        phases = numbers[:, _FIRST_PHASE:].sum(axis=0).tolist()
+        rest = int(numbers[:, _DURATION].sum()) - sum(phases)
+        for phase, ns in zip((*PHASES, "unaccounted"), (*phases, rest), strict=True):
+            if ns:
+                sums.phase_ns[phase] = sums.phase_ns.get(phase, 0) + ns
 
     def phases(self) -> dict[str, ModelSums]:
         """Sums per model over the last PHASE_WINDOW_S seconds."""
@@ -92,21 +102,19 @@ class Recorder:
         return merged
 
 
-def _add(sums: ModelSums, record: RequestMetrics) -> None:
-    sums.requests += 1
-    sums.hits += record.cache_hit
-    sums.errors += record.status >= 400
-    for phase in (*PHASES, "unaccounted"):
-        ns = getattr(record, f"{phase}_ns")
-        if ns:
-            sums.phase_ns[phase] = sums.phase_ns.get(phase, 0) + ns
+def _places_by_model(records: list[RequestMetrics]) -> dict[str, list[int]]:
+    places: dict[str, list[int]] = {}
+    for place, record in enumerate(records):
+        places.setdefault(record.model, []).append(place)
+    return places
 
 
-def _counts(records: list[RequestMetrics]) -> dict[str, int]:
+def _counts(numbers: np.ndarray) -> dict[str, int]:
+    status = numbers[:, _STATUS]
     return {
-        "requests": len(records),
-        "errors_4xx": sum(400 <= record.status < 500 for record in records),
-        "errors_5xx": sum(record.status >= 500 for record in records),
-        "hits": sum(record.cache_hit for record in records),
-        "lookups": sum(record.rows > 0 for record in records),
+        "requests": len(numbers),
+        "errors_4xx": int(((status >= 400) & (status < 500)).sum()),
+        "errors_5xx": int((status >= 500).sum()),
+        "hits": int(numbers[:, _HIT].sum()),
+        "lookups": int((numbers[:, _ROWS] > 0).sum()),
     }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from app.exchange import Request
 from app.front import Front
 from engine.config import Settings
 from engine.engine import Engine
@@ -41,16 +41,10 @@ def request(engine: Engine, bundled_models: Path, rows: int = 1) -> InferRequest
 
 def post(front: Front, path: str, body: Mapping[str, Any]) -> tuple[int, dict[str, str], Any]:
     content = json.dumps(body).encode()
-    environ = {
-        "REQUEST_METHOD": "POST",
-        "PATH_INFO": path,
-        "HTTP_HOST": "localhost",
-        "CONTENT_LENGTH": str(len(content)),
-        "wsgi.input": io.BytesIO(content),
-    }
-    response = front.handle(environ)
+    response = front.handle(Request(b"POST", path.encode(), {b"host": b"localhost"}, content))
     assert response is not None
-    return response.status, dict(response.headers), json.loads(response.body)
+    lines = [line.split(": ", 1) for line in response.lines.splitlines()]
+    return response.status, dict(lines), json.loads(response.body)
 
 
 def test_the_next_exact_form_answers_and_the_broken_one_is_asked_no_more(

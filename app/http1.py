@@ -1,0 +1,306 @@
+"""HTTP/1.1 on an event loop: a connection, parsed by llhttp, that answers in order.
+
+    bytes -> httptools -> Request -> serve(request, connection)
+                                        '-> connection.answer(response)
+
+A body is whole before its request is served, so a slow sender costs a socket and no thread.
+Requests that a client sends ahead wait in a bounded queue; while one waits, nothing more is
+read. A client that does not read its answers is not read from either.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import httptools
+
+from app.exchange import Request, Response, error_response
+
+MAX_HEAD_BYTES = 65_536
+MAX_AHEAD = 16
+"""Requests sent ahead of their answers that one connection may have waiting."""
+DISCARD_CAPS = 4
+"""A body over the cap is read and dropped up to this many times the cap, then cut off."""
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+REASONS = {
+    200: "OK",
+    204: "No Content",
+    301: "Moved Permanently",
+    302: "Found",
+    304: "Not Modified",
+    400: "Bad Request",
+    403: "Forbidden",
+    404: "Not Found",
+    405: "Method Not Allowed",
+    408: "Request Timeout",
+    409: "Conflict",
+    413: "Content Too Large",
+    415: "Unsupported Media Type",
+    422: "Unprocessable Content",
+    429: "Too Many Requests",
+    431: "Request Header Fields Too Large",
+    500: "Internal Server Error",
+    503: "Service Unavailable",
+    504: "Gateway Timeout",
+}
+_OK = "HTTP/1.1 200 OK\r\n"
+
+Serve = Callable[[Request, "Connection"], None]
+
+
+@dataclass(slots=True)
+class ConnectionCounts:
+    """What became of connections since start, and how many are open now."""
+
+    open: int = 0
+    accepted: int = 0
+    refused: int = 0
+    timed_out: int = 0
+    malformed: int = 0
+
+
+@dataclass(slots=True)
+class Limits:
+    """Bounds of a listener. Times in seconds."""
+
+    max_connections: int
+    max_body_bytes: int
+    keep_alive_s: float
+    read_timeout_s: float
+
+
+class Listener:
+    """What the connections of one listening socket share."""
+
+    def __init__(self, serve: Serve, limits: Limits, loop: asyncio.AbstractEventLoop) -> None:
+        self.serve, self.limits, self.loop = serve, limits, loop
+        self.counts = ConnectionCounts()
+        self.connections: set[Connection] = set()
+        self.draining = False
+
+    def connect(self) -> Connection:
+        return Connection(self)
+
+    def sweep(self) -> None:
+        """Close what has been idle, or has sent half a request, for too long."""
+        now = self.loop.time()
+        for connection in list(self.connections):
+            connection.sweep(now)
+
+    def busy(self) -> bool:
+        """True while a request is under way or an answer is still being sent."""
+        return any(connection.is_busy for connection in self.connections)
+
+
+class Connection(asyncio.Protocol):
+    """One client. All methods but `call_soon` belong to the loop."""
+
+    def __init__(self, listener: Listener) -> None:
+        self._listener = listener
+        self._parser: Any = httptools.HttpRequestParser(self)
+        self._transport: Any = None
+        self._ahead: deque[Request] = deque()
+        self._serving: Request | None = None
+        self._in_message = False
+        self._head_bytes = 0
+        self._head_done = True
+        self._discarding = False
+        self._may_write = True
+        self._closing = False
+        self._since = listener.loop.time()
+        self._target = b""
+        self._headers: dict[bytes, bytes] = {}
+        self._chunks: list[bytes] = []
+        self._body_bytes = 0
+
+    # asyncio
+
+    def connection_made(self, transport: Any) -> None:
+        self._transport = transport
+        listener = self._listener
+        counts = listener.counts
+        if len(listener.connections) >= listener.limits.max_connections or listener.draining:
+            counts.refused += 1
+            full = error_response(
+                503, f"{listener.limits.max_connections} connections are open, the limit"
+            )
+            full.headers.append(("retry-after", "1"))
+            transport.write(_rendered(full, False, False))
+            transport.close()
+            self._closing = True
+            return
+        counts.accepted += 1
+        listener.connections.add(self)
+        counts.open = len(listener.connections)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._closing = True
+        self._listener.connections.discard(self)
+        self._listener.counts.open = len(self._listener.connections)
+        if self._serving is not None:
+            self._serving.cancel()
+        self._ahead.clear()
+
+    def data_received(self, data: bytes) -> None:
+        if self._closing:
+            return
+        if not self._head_done or not self._in_message:
+            self._head_bytes += len(data)
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            self._refuse(400, "this server does not change protocols")
+        except httptools.HttpParserError as error:
+            self._refuse(400, f"not HTTP: {str(error)[:100]}")
+        if not self._in_message:
+            return
+        if self._head_done:
+            self._since = self._listener.loop.time()
+        elif self._head_bytes > MAX_HEAD_BYTES:
+            self._refuse(431, f"the head is over {MAX_HEAD_BYTES} bytes")
+
+    def pause_writing(self) -> None:
+        self._may_write = False
+        self._transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        self._may_write = True
+        if not self._ahead:
+            self._transport.resume_reading()
+
+    # httptools
+
+    def on_message_begin(self) -> None:
+        self._in_message, self._head_done, self._discarding = True, False, False
+        self._target, self._headers, self._chunks = b"", {}, []
+        self._body_bytes = 0
+        self._since = self._listener.loop.time()
+
+    def on_url(self, part: bytes) -> None:
+        self._target += part
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        name = name.lower()
+        headers = self._headers
+        headers[name] = headers[name] + b", " + value if name in headers else value
+
+    def on_headers_complete(self) -> None:
+        self._head_done, self._head_bytes = True, 0
+        declared = self._headers.get(b"content-length")
+        cap = self._listener.limits.max_body_bytes
+        if declared is not None and int(declared) > cap:
+            self._discarding = True
+            if int(declared) > DISCARD_CAPS * cap or b"expect" in self._headers:
+                self._refuse(413, f"body has {int(declared)} bytes; the limit is {cap}")
+        elif self._headers.get(b"expect", b"").lower() == b"100-continue":
+            self._transport.write(CONTINUE)
+
+    def on_body(self, part: bytes) -> None:
+        self._body_bytes += len(part)
+        cap = self._listener.limits.max_body_bytes
+        if self._body_bytes <= cap:
+            self._chunks.append(part)
+            return
+        self._discarding, self._chunks = True, []
+        if self._body_bytes > DISCARD_CAPS * cap:
+            self._refuse(413, f"body is over the limit of {cap} bytes")
+
+    def on_message_complete(self) -> None:
+        self._in_message = False
+        if self._closing:
+            return
+        chunks = self._chunks
+        request = Request(
+            self._parser.get_method(),
+            self._target,
+            self._headers,
+            chunks[0] if len(chunks) == 1 else b"".join(chunks),
+            self._parser.should_keep_alive(),
+        )
+        if self._discarding:
+            request.body_bytes = self._body_bytes
+        if self._serving is None:
+            self._serve(request)
+            return
+        self._ahead.append(request)
+        if len(self._ahead) >= MAX_AHEAD:
+            self._refuse(503, f"{MAX_AHEAD} requests wait on this connection, the limit")
+        self._transport.pause_reading()
+
+    # answers
+
+    def _serve(self, request: Request) -> None:
+        self._serving = request
+        self._listener.serve(request, self)
+
+    def answer(self, response: Response) -> None:
+        """Send the answer to the request being served, then serve the next one waiting."""
+        request, self._serving = self._serving, None
+        if request is None or self._closing:
+            return
+        keeps = request.keep_alive and not self._listener.draining
+        self._transport.write(_rendered(response, keeps, request.method == b"HEAD"))
+        if not keeps:
+            self._close()
+            return
+        if not self._in_message:
+            self._since = self._listener.loop.time()
+        if self._ahead:
+            following = self._ahead.popleft()
+            if not self._ahead and self._may_write:
+                self._transport.resume_reading()
+            # Not from here: a thousand requests sent ahead must not be a thousand frames deep.
+            self._serving = following
+            self._listener.loop.call_soon(self._serve, following)
+
+    def call_soon(self, action: Callable[[], None]) -> None:
+        """Have something done on the loop; from any thread."""
+        self._listener.loop.call_soon_threadsafe(action)
+
+    def call_later(self, delay_s: float, action: Callable[[], None]) -> Callable[[], None]:
+        """Have something done on the loop later; returns what prevents it."""
+        return self._listener.loop.call_later(max(0.0, delay_s), action).cancel
+
+    def _refuse(self, status: int, why: str) -> None:
+        """Answer what cannot become a request, and close."""
+        if self._closing:
+            return
+        self._listener.counts.malformed += 1
+        if self._serving is None:
+            self._transport.write(_rendered(error_response(status, why), False, False))
+        self._close()
+
+    def _close(self) -> None:
+        self._closing = True
+        self._ahead.clear()
+        self._transport.close()
+
+    @property
+    def is_busy(self) -> bool:
+        return self._serving is not None or self._transport.get_write_buffer_size() > 0
+
+    def sweep(self, now: float) -> None:
+        """Close after too long a silence: within a request, or between two."""
+        if self._serving is not None:
+            return
+        limits, quiet_s = self._listener.limits, now - self._since
+        if self._in_message and quiet_s > limits.read_timeout_s:
+            self._listener.counts.timed_out += 1
+            self._refuse(408, f"no data for {limits.read_timeout_s:g} s within a request")
+        elif not self._in_message and (quiet_s > limits.keep_alive_s or self._listener.draining):
+            self._close()
+
+
+def _rendered(response: Response, keeps: bool, head_only: bool) -> bytes:
+    """The answer's bytes. Names and values of headers are our own or checked at their source."""
+    status, body = response.status, response.body
+    line = _OK if status == 200 else f"HTTP/1.1 {status} {REASONS.get(status, 'Unknown')}\r\n"
+    fields = "".join([f"{name}: {value}\r\n" for name, value in response.headers])
+    close = "" if keeps else "connection: close\r\n"
+    length = "" if status in (204, 304) else f"content-length: {len(body)}\r\n"
+    head = f"{line}{fields}{response.lines}{length}{close}\r\n".encode("latin-1")
+    return head if head_only else head + body
