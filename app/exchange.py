@@ -21,6 +21,22 @@ class BodyTooLarge(Exception):
     """The body is over the cap; nothing of it was parsed."""
 
 
+class Head:
+    """Everything of a request but its body, once for all requests whose heads are equal bytes.
+
+    lane: what the front has decided for them, opaque here.
+    """
+
+    __slots__ = ("body_bytes", "headers", "lane", "method", "target")
+
+    def __init__(
+        self, method: bytes, target: bytes, headers: dict[bytes, bytes], body_bytes: int
+    ) -> None:
+        self.method, self.target, self.headers = method, target, headers
+        self.body_bytes = body_bytes
+        self.lane: Any = None
+
+
 class Request:
     """What a client asked, whole.
 
@@ -33,6 +49,7 @@ class Request:
         "body",
         "body_bytes",
         "cancelled",
+        "head",
         "headers",
         "keep_alive",
         "method",
@@ -50,6 +67,7 @@ class Request:
         self.method, self.target, self.headers, self.body = method, target, headers, body
         self.body_bytes = len(body)
         self.keep_alive = keep_alive
+        self.head: Head | None = None
         self.cancelled = False
         self._on_cancel: Callable[[], None] | None = None
 

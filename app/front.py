@@ -4,6 +4,7 @@ r"""The front: guards and the request's own clock, before either door.
                                 \-> not an API path: the console's Flask answers
 
     lane        what it takes             runs
+    together    a usual V2 request        on the loop, with the others of the same turn
     loop        microseconds              on the event loop itself
     slots       a run over inline_us      on a CPU slot, answered from there (a Pending)
     threads     waiting                   on a bounded pool: loads, actions, analyses
@@ -14,6 +15,7 @@ Every request passes here, so no guard may live in a Flask hook. Flask's own doo
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import itertools
 import logging
@@ -22,17 +24,17 @@ import threading
 import time
 import uuid
 from collections.abc import Callable
-from typing import Protocol
 from urllib.parse import urlsplit
 
 from app.api import v2
-from app.api.inference import record_lines, timeout_ms
+from app.api.inference import record_lines, timeout_ms, uses_cache
 from app.api.statuses import response_to
-from app.exchange import Exchange, Handler, Pending, Request, Response, error_response
-from app.http1 import ConnectionCounts
+from app.exchange import Exchange, Handler, Head, Pending, Request, Response, error_response
+from app.http1 import Connection, ConnectionCounts
+from app.infer_lane import InferLane, lane_for
 from app.routes import NEVER_WAITS, Match, Router
 from engine.engine import Engine
-from engine.errors import Cancelled, DeadlineExceeded, Overloaded
+from engine.errors import Cancelled, DeadlineExceeded, Overloaded, UnknownModel
 from engine.executors.pool import WorkerPool
 
 log = logging.getLogger(__name__)
@@ -40,15 +42,8 @@ SAFE_METHODS = frozenset({b"GET", b"HEAD", b"OPTIONS"})
 HEALTH_PREFIX = b"/v2/health/"
 SLOW_NS = 5_000_000
 MAX_HOSTS = 64
+MAX_LANES = 1024
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9_.:\-]{1,128}")
-
-
-class Client(Protocol):
-    """Whoever waits for an answer on the event loop."""
-
-    def answer(self, response: Response) -> None: ...
-    def call_soon(self, action: Callable[[], None]) -> None: ...
-    def call_later(self, delay_s: float, action: Callable[[], None]) -> Callable[[], None]: ...
 
 
 class Front:
@@ -65,6 +60,7 @@ class Front:
         self.pool = WorkerPool("http", settings.http_threads, settings.http_queue)
         self._id_prefix = uuid.uuid4().hex[:16]
         self._ids = itertools.count(1)
+        self._lanes: dict[tuple[str, str | None, bool], InferLane] = {}
 
     # guards
 
@@ -100,8 +96,19 @@ class Front:
 
     # the event loop's door
 
-    def serve(self, request: Request, client: Client) -> bool:
+    def serve(self, request: Request, client: Connection) -> bool:
         """Answer on the loop, or see to it that a thread does; False: Flask is to answer."""
+        head = request.head
+        if head is not None and head.lane is not None:
+            lane: InferLane = head.lane
+            if lane.take(request, client):
+                return True
+            if lane.is_over:
+                head.lane = None
+        return self.serve_usual(request, client)
+
+    def serve_usual(self, request: Request, client: Connection) -> bool:
+        """`serve` by way of routes and handlers."""
         exchange = self._begin(request)
         match = self.router.match(request)
         refusal = self.guard(request)
@@ -116,11 +123,34 @@ class Front:
             return True
         exchange.path_args = match.path_args
         is_infer = handler is v2.infer
+        if is_infer and request.head is not None and request.head.lane is None:
+            self._open_lane(request, request.head, match)
         if v2.may_run_on_loop(exchange) if is_infer else handler in NEVER_WAITS:
             self._run_on_loop(exchange, handler, client)
         else:
             self._run_on_thread(exchange, handler, client)
         return True
+
+    def _open_lane(self, request: Request, head: Head, match: Match) -> None:
+        """Requests with this head passed the guards: the next of them may go together."""
+        if not self.engine.settings.optimise:
+            return
+        name, version = match.path_args["model"], match.path_args.get("version")
+        with contextlib.suppress(UnknownModel):
+            key = (name, version, uses_cache(request))
+            lane = self._lanes.get(key)
+            if lane is None or lane.is_over:
+                lane = lane_for(self, request, name, version)
+                if lane is None:
+                    return
+                if len(self._lanes) >= MAX_LANES:
+                    self._lanes.clear()
+                self._lanes[key] = lane
+            head.lane = lane
+
+    def new_id(self) -> str:
+        """A request id of our own."""
+        return f"{self._id_prefix}{next(self._ids):016x}"
 
     def _begin(self, request: Request) -> Exchange:
         started_ns = time.perf_counter_ns()
@@ -128,10 +158,10 @@ class Front:
         if given is not None and _REQUEST_ID.fullmatch(given):
             request_id = given.decode()
         else:
-            request_id = f"{self._id_prefix}{next(self._ids):016x}"
+            request_id = self.new_id()
         return Exchange(request, self.engine, request_id, started_ns, {})
 
-    def _run_on_loop(self, exchange: Exchange, handler: Handler, client: Client) -> None:
+    def _run_on_loop(self, exchange: Exchange, handler: Handler, client: Connection) -> None:
         exchange.may_wait = False
         # The thread's CPU clock is a system call: read for one request in 16.
         sampled = not exchange.started_ns & 15
@@ -144,11 +174,11 @@ class Front:
         else:
             self._await(exchange, response, client)
 
-    def _answer(self, exchange: Exchange, response: Response, client: Client) -> None:
+    def _answer(self, exchange: Exchange, response: Response, client: Connection) -> None:
         self._finish(exchange, response)
         client.answer(response)
 
-    def _run_on_thread(self, exchange: Exchange, handler: Handler, client: Client) -> None:
+    def _run_on_thread(self, exchange: Exchange, handler: Handler, client: Connection) -> None:
         def run() -> None:
             exchange.waited_ns = time.perf_counter_ns() - exchange.started_ns
             cpu_ns = time.thread_time_ns()
@@ -163,7 +193,7 @@ class Front:
             refusal = error_response(503, str(error), ("retry-after", "1"))
             self._answer(exchange, refusal, client)
 
-    def _await(self, exchange: Exchange, pending: Pending, client: Client) -> None:
+    def _await(self, exchange: Exchange, pending: Pending, client: Connection) -> None:
         """Answer when a slot has run it, when its deadline passes, or never if the client goes."""
         stop_timer: list[Callable[[], None]] = []
 

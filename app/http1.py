@@ -3,6 +3,10 @@
     bytes -> httptools -> Request -> serve(request, connection)
                                         '-> connection.answer(response)
 
+A client's requests have equal heads, byte for byte, as a rule. One that llhttp has taken is
+remembered, and the next one with the same bytes and its whole body in one piece is not parsed
+again.
+
 A body is whole before its request is served, so a slow sender costs a socket and no thread.
 Requests that a client sends ahead wait in a bounded queue; while one waits, nothing more is
 read. A client that does not read its answers is not read from either.
@@ -11,6 +15,7 @@ read. A client that does not read its answers is not read from either.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,13 +23,19 @@ from typing import Any
 
 import httptools
 
-from app.exchange import Request, Response, error_response
+from app.exchange import Head, Request, Response, error_response
 
+log = logging.getLogger(__name__)
 MAX_HEAD_BYTES = 65_536
 MAX_AHEAD = 16
 """Requests sent ahead of their answers that one connection may have waiting."""
 DISCARD_CAPS = 4
 """A body over the cap is read and dropped up to this many times the cap, then cut off."""
+MAX_HEADS = 1024
+MAX_KEPT_HEAD_BYTES = 2048
+MAX_HEAD_MISSES = 16
+"""After so many requests in a row with heads not seen before, a connection looks no more."""
+SPECIAL = frozenset({b"expect", b"transfer-encoding", b"upgrade", b"connection"})
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 REASONS = {
     200: "OK",
@@ -80,6 +91,7 @@ class Listener:
         self.serve, self.limits, self.loop = serve, limits, loop
         self.counts = ConnectionCounts()
         self.connections: set[Connection] = set()
+        self.heads: dict[bytes, Head] = {}
         self.draining = False
 
     def connect(self) -> Connection:
@@ -116,6 +128,8 @@ class Connection(asyncio.Protocol):
         self._headers: dict[bytes, bytes] = {}
         self._chunks: list[bytes] = []
         self._body_bytes = 0
+        self._head_misses = 0
+        self._whole = b""
 
     # asyncio
 
@@ -148,6 +162,19 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._closing:
             return
+        if not self._in_message and self._head_misses < MAX_HEAD_MISSES:
+            end = data.find(b"\r\n\r\n") + 4
+            head = self._listener.heads.get(data[:end])
+            if head is not None and len(data) == end + head.body_bytes:
+                self._head_misses = 0
+                request = Request(head.method, head.target, head.headers, data[end:])
+                request.head = head
+                self._take(request)
+                return
+            self._head_misses += 1
+            self._whole = data if end > 3 else b""
+        else:
+            self._whole = b""
         if not self._head_done or not self._in_message:
             self._head_bytes += len(data)
         try:
@@ -223,6 +250,30 @@ class Connection(asyncio.Protocol):
         )
         if self._discarding:
             request.body_bytes = self._body_bytes
+        elif self._whole:
+            self._remember_head(request)
+        self._take(request)
+
+    def _remember_head(self, request: Request) -> None:
+        """Keep the head of a request that came in one piece and asks for nothing special."""
+        data, self._whole = self._whole, b""
+        headers, heads = request.headers, self._listener.heads
+        declared = headers.get(b"content-length")
+        end = data.find(b"\r\n\r\n") + 4
+        if (
+            declared is None
+            or not request.keep_alive
+            or len(data) != end + len(request.body)
+            or end > MAX_KEPT_HEAD_BYTES
+            or not headers.keys().isdisjoint(SPECIAL)
+        ):
+            return
+        if len(heads) >= MAX_HEADS:
+            heads.clear()
+        request.head = Head(request.method, request.target, headers, len(request.body))
+        heads[data[:end]] = request.head
+
+    def _take(self, request: Request) -> None:
         if self._serving is None:
             self._serve(request)
             return
@@ -235,15 +286,27 @@ class Connection(asyncio.Protocol):
 
     def _serve(self, request: Request) -> None:
         self._serving = request
-        self._listener.serve(request, self)
+        try:
+            self._listener.serve(request, self)
+        except Exception:
+            log.exception("a request could not be served")
+            self.answer(error_response(500, "internal error"))
 
     def answer(self, response: Response) -> None:
         """Send the answer to the request being served, then serve the next one waiting."""
-        request, self._serving = self._serving, None
+        request = self._serving
         if request is None or self._closing:
+            self._serving = None
             return
         keeps = request.keep_alive and not self._listener.draining
-        self._transport.write(_rendered(response, keeps, request.method == b"HEAD"))
+        self.answer_bytes(_rendered(response, keeps, request.method == b"HEAD"), keeps)
+
+    def answer_bytes(self, rendered: bytes, keeps: bool = True) -> None:
+        """Send an answer that is rendered already. keeps: the connection stays open."""
+        self._serving = None
+        if self._closing:
+            return
+        self._transport.write(rendered)
         if not keeps:
             self._close()
             return
@@ -256,6 +319,10 @@ class Connection(asyncio.Protocol):
             # Not from here: a thousand requests sent ahead must not be a thousand frames deep.
             self._serving = following
             self._listener.loop.call_soon(self._serve, following)
+
+    def at_turn_end(self, action: Callable[[], None]) -> None:
+        """Have something done once all that the loop has read is served; from the loop."""
+        self._listener.loop.call_soon(action)
 
     def call_soon(self, action: Callable[[], None]) -> None:
         """Have something done on the loop; from any thread."""

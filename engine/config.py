@@ -115,6 +115,8 @@ class Settings:
     result_cache_bytes: int = _setting(256 * MIB, "result cache budget", unit="bytes", low=0)
     embedding_cache: bool = _setting(True, "keep encoders' output, row by row")
     embedding_cache_bytes: int = _setting(256 * MIB, "embedding cache budget", unit="bytes", low=0)
+    response_cache: bool = _setting(True, "keep whole responses of identical requests")
+    response_cache_bytes: int = _setting(128 * MIB, "response cache budget", unit="bytes", low=0)
     max_body_bytes: int = _setting(16 * MIB, "largest request body", unit="bytes", low=1)
     max_elements: int = _setting(4_000_000, "largest tensor", unit="elements", low=1)
 

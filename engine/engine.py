@@ -36,7 +36,7 @@ from engine.telemetry.ticker import Ticker
 from engine.types import InferRequest, InferResult, Tensors
 from engine.version import VERSION
 
-TIERS = ("models", "results", "embeddings")
+TIERS = ("models", "results", "embeddings", "responses")
 STALL_NS = 20_000_000
 """A run in a thread that must not wait, this much longer than its plan said, is counted."""
 
@@ -80,6 +80,8 @@ class Engine:
         )
         keeps_results = settings.optimise and settings.result_cache
         self.results = MemoryTier(settings.result_cache_bytes) if keeps_results else None
+        keeps_responses = settings.optimise and settings.response_cache
+        self.responses = MemoryTier(settings.response_cache_bytes) if keeps_responses else None
         self.embeddings = (
             EmbeddingCache(MemoryTier(settings.embedding_cache_bytes))
             if settings.optimise and settings.embedding_cache
@@ -433,7 +435,11 @@ class Engine:
 
     def _clear_data(self, tier: str | None, model: str | None) -> tuple[int, int]:
         embeddings = self.embeddings.tier if self.embeddings else None
-        tiers = {"results": self.results, "embeddings": embeddings}
+        tiers = {
+            "results": self.results,
+            "embeddings": embeddings,
+            "responses": self.responses,
+        }
         freed = [
             kept.clear(model)
             for name, kept in tiers.items()

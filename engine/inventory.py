@@ -73,6 +73,7 @@ def caches(engine: Engine) -> list[dict[str, Any]]:
     data = (
         ("results", "Results", engine.results),
         ("embeddings", "Embeddings", engine.embeddings.tier if engine.embeddings else None),
+        ("responses", "Responses", engine.responses),
     )
     kept = [_data_tier(name, label, tier) for name, label, tier in data if tier is not None]
     return [_model_tier(engine), *kept]

@@ -6,10 +6,9 @@ in the order of the inputs; BYTES elements are each preceded by their length, ui
 
 from __future__ import annotations
 
-import math
 import re
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import orjson
@@ -21,6 +20,9 @@ from engine.types import NUMPY_DTYPES, datatype_of
 
 JSON_LENGTH_HEADER = "Inference-Header-Content-Length"
 MAX_INTEGER = float(2**63)
+FLOAT64 = np.dtype(np.float64)
+SMALL = 2.0**125
+"""A sum of squares below this holds no NaN, no infinity and nothing beyond 64-bit integers."""
 _LONG_INTEGER = re.compile(rb"(?<![\d.eE+\-\"])-?\d{19,}(?![\d.eE])")
 _KINDS = {"B": "b", "F": "iuf", "I": "iu", "U": "iu"}
 
@@ -88,39 +90,75 @@ def _decode_tensor(
 ) -> tuple[str, np.ndarray, memoryview]:
     if not isinstance(item, dict) or not isinstance(item.get("name"), str) or not item["name"]:
         raise InvalidInput("each of inputs must be an object with a name")
-    name, label = item["name"], f"input {item['name'][:80]!r}"
-    datatype, shape = item.get("datatype"), item.get("shape")
+    name = item["name"]
+    datatype, shape, parameters = item.get("datatype"), item.get("shape"), item.get("parameters")
     if not isinstance(datatype, str) or datatype not in NUMPY_DTYPES:
-        raise InvalidInput(f"{label} has unknown datatype {str(datatype)[:40]!r}")
-    if (
-        not isinstance(shape, list)
-        or not 1 <= len(shape) <= 8
-        or any(type(size) is not int or size < 0 for size in shape)
-    ):
-        raise InvalidInput(f"{label} has shape {str(shape)[:80]}; it must be a list of sizes >= 0")
-    elements = math.prod(shape)
-    if elements > max_elements:
-        raise InvalidInput(f"{label} has {elements} elements; the limit is {max_elements}")
-    if shape[0] == 0 or elements == 0:
-        raise InvalidInput(f"{label} has 0 rows or an empty dimension; at least 1 is needed")
-    parameters = item.get("parameters")
-    size = parameters.get("binary_data_size") if isinstance(parameters, dict) else None
+        raise InvalidInput(f"{_label(name)} has unknown datatype {str(datatype)[:40]!r}")
+    elements = _elements(name, shape, max_elements)
+    if parameters is None or not isinstance(parameters, dict):
+        size = None
+    else:
+        size = parameters.get("binary_data_size")
     if size is not None:
-        if type(size) is not int or not 0 <= size <= len(binary):
-            raise InvalidInput(
-                f"{label} has binary_data_size {size!r}; {len(binary)} bytes are left"
-            )
-        if "data" in item:
-            raise InvalidInput(f"{label} has both data and binary_data_size")
-        array = _from_binary(label, datatype, elements, binary[:size])
+        array = _from_binary(name, item, datatype, elements, binary)
         return name, array.reshape(shape), binary[size:]
-    if "data" not in item or not isinstance(item["data"], list):
-        raise InvalidInput(f"{label} has no list 'data'")
-    array = _from_json(label, datatype, shape, elements, item["data"], content)
+    data = item.get("data")
+    if not isinstance(data, list):
+        raise InvalidInput(f"{_label(name)} has no list 'data'")
+    if datatype == "FP64" and (plain := _plain_floats(data, elements)) is not None:
+        return name, plain.reshape(shape), binary
+    array = _from_json(_label(name), datatype, cast("list[int]", shape), elements, data, content)
     return name, array.reshape(shape), binary
 
 
-def _from_binary(label: str, datatype: str, elements: int, data: memoryview) -> np.ndarray:
+def _label(name: str) -> str:
+    return f"input {name[:80]!r}"
+
+
+def _elements(name: str, shape: Any, max_elements: int) -> int:
+    """The product of a shape. Raises InvalidInput for one that is none, or too large."""
+    elements, is_shape = 1, isinstance(shape, list) and 1 <= len(shape) <= 8
+    if is_shape:
+        for size in shape:
+            if type(size) is not int or size < 0:
+                is_shape = False
+                break
+            elements *= size
+    if not is_shape:
+        raise InvalidInput(
+            f"{_label(name)} has shape {str(shape)[:80]}; it must be a list of sizes >= 0"
+        )
+    if elements > max_elements:
+        raise InvalidInput(f"{_label(name)} has {elements} elements; the limit is {max_elements}")
+    if elements == 0:
+        raise InvalidInput(f"{_label(name)} has 0 rows or an empty dimension; at least 1 is needed")
+    return elements
+
+
+def _plain_floats(data: list[Any], elements: int) -> np.ndarray | None:
+    """A flat list of floats as float64, the usual case; None where it needs a closer look.
+
+    A float among them makes the array float64; an integer beyond 64 bits would make the sum
+    of squares large.
+    """
+    try:
+        raw = np.array(data)
+    except (ValueError, OverflowError):
+        return None
+    if raw.dtype is FLOAT64 and raw.ndim == 1 and raw.size == elements and raw.dot(raw) < SMALL:
+        return raw
+    return None
+
+
+def _from_binary(
+    name: str, item: dict[str, Any], datatype: str, elements: int, binary: memoryview
+) -> np.ndarray:
+    label, size = _label(name), item["parameters"]["binary_data_size"]
+    if type(size) is not int or not 0 <= size <= len(binary):
+        raise InvalidInput(f"{label} has binary_data_size {size!r}; {len(binary)} bytes are left")
+    if "data" in item:
+        raise InvalidInput(f"{label} has both data and binary_data_size")
+    data = binary[:size]
     dtype = NUMPY_DTYPES[datatype]
     if datatype != "BYTES":
         if len(data) != elements * dtype.itemsize:

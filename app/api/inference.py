@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from app.exchange import Exchange, Response
+from app.exchange import Exchange, Request, Response
 from engine.call import Call
 from engine.errors import InvalidInput, UnknownModel
 from engine.telemetry.record import RequestMetrics
@@ -74,7 +74,11 @@ def book(record: RequestMetrics, call: Call) -> None:
 
 def wants_cache(exchange: Exchange) -> bool:
     """False when the caller sent Cache-Control: no-cache or no-store."""
-    control = exchange.request.headers.get(b"cache-control")
+    return uses_cache(exchange.request)
+
+
+def uses_cache(request: Request) -> bool:
+    control = request.headers.get(b"cache-control")
     if control is None:
         return True
     control = control.lower()

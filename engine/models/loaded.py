@@ -135,8 +135,9 @@ class LoadedModel:
         Raises InvalidInput when the model refuses these rows but answers its own samples,
         and ModelFailed when no form is left that answers.
         """
-        if any(holds_nan(inputs[name]) for name in self._may_hold_nan):
-            return self._run_fallback(inputs, outputs, {}, self._nan_fallbacks)
+        for name in self._may_hold_nan:
+            if holds_nan(inputs[name]):
+                return self._run_fallback(inputs, outputs, {}, self._nan_fallbacks)
         backend = self._backend_for(_rows(inputs))
         if backend is None or not backend.covers.issuperset(outputs):
             return self._run_fallback(inputs, outputs, {}, self._fallbacks)

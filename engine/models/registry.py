@@ -92,6 +92,11 @@ class Registry:
             raise UnknownModel(f"model {name!r} has no version {str(version)[:32]!r}")
         return slot
 
+    def serving(self, name: str, version: str | None) -> LoadedModel | None:
+        """The loaded model that answers now; None while there is none."""
+        slot = self._slots.get((name, version or self._serving.get(name, "")))
+        return slot.model if slot is not None else None
+
     def _newer_serving(self, entry: ModelEntry) -> str:
         """Under the lock: the version that serves now that this one is there, or is warm."""
         serving, pinned = self._serving.get(entry.name), entry.declared.serve

@@ -101,6 +101,9 @@ class OnnxBackend:
             for name, o in recipe["outputs"].items()
         }
         self.covers = frozenset(self._outputs)
+        # The session's own `run` only checks names that are right by construction here.
+        self._run = getattr(self._session, "_sess", self._session).run
+        self._wanted: dict[tuple[str, ...], list[str]] = {}
 
     def run(
         self, inputs: Mapping[str, np.ndarray], outputs: tuple[str, ...]
@@ -110,20 +113,24 @@ class OnnxBackend:
             rows = inputs[source]
             if column is not None:
                 rows = rows[:, column]
-            rows = rows.astype(dtype, copy=False)
+            if rows.dtype is not dtype:
+                rows = rows.astype(dtype, copy=False)
             fed[graph] = rows if rows.ndim == rank else rows.reshape(-1, *(1,) * (rank - 1))
-        wanted = [self._outputs[name] for name in outputs]
-        answers = self._session.run([graph for graph, _, _ in wanted], fed)
+        wanted = self._wanted.get(outputs)
+        if wanted is None:
+            wanted = self._wanted[outputs] = [self._outputs[name][0] for name in outputs]
+        answers = self._run(wanted, fed, None)
+        known = self._outputs
         return {
-            name: _shaped(answer, dtype, rank)
-            for name, answer, (_, dtype, rank) in zip(outputs, answers, wanted, strict=True)
+            name: _shaped(answer, known[name][1], known[name][2])
+            for name, answer in zip(outputs, answers, strict=True)
         }
 
 
 def _shaped(answer: np.ndarray, dtype: np.dtype, rank: int) -> np.ndarray:
     if rank and answer.ndim != rank:  # 0: the graph does not say, so it comes as it is
         answer = answer.reshape(len(answer), *([-1] * (rank - 1)))
-    return answer.astype(dtype, copy=False)
+    return answer if answer.dtype is dtype else answer.astype(dtype, copy=False)
 
 
 def graph_recipe(
