@@ -24,6 +24,8 @@ import threading
 import time
 import uuid
 from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any
 from urllib.parse import urlsplit
 
 from app.api import v2
@@ -35,7 +37,7 @@ from app.infer_lane import InferLane, lane_for
 from app.routes import NEVER_WAITS, Match, Router
 from engine.engine import Engine
 from engine.errors import Cancelled, DeadlineExceeded, Overloaded, UnknownModel
-from engine.executors.pool import WorkerPool
+from engine.executors.pool import WorkerPool, pool_figures
 
 log = logging.getLogger(__name__)
 SAFE_METHODS = frozenset({b"GET", b"HEAD", b"OPTIONS"})
@@ -53,6 +55,7 @@ class Front:
         self.engine = engine
         self.router = Router()
         self.connections: ConnectionCounts | None = None
+        engine.figures["http"] = self.http_figures
         extra = engine.settings.allowed_hosts.split(",")
         self._hosts = {"localhost", engine.settings.host.lower(), *map(str.strip, extra)} - {""}
         self._ours: set[bytes] = set()
@@ -147,6 +150,20 @@ class Front:
                     self._lanes.clear()
                 self._lanes[key] = lane
             head.lane = lane
+
+    def http_figures(self) -> dict[str, Any]:
+        """Connections and how requests were answered, as /performance/system shows them."""
+        counts = asdict(self.connections) if self.connections is not None else {}
+        lanes = {
+            "lanes": len(self._lanes),
+            "answered_together": sum(lane.answered for lane in self._lanes.values()),
+            "runs_together": sum(lane.runs for lane in self._lanes.values()),
+        }
+        return {
+            "connections": counts | {"limit": self.engine.settings.max_connections},
+            "fast_lane": lanes,
+            "threads": pool_figures(self.pool),
+        }
 
     def new_id(self) -> str:
         """A request id of our own."""

@@ -3,9 +3,8 @@
     bytes -> httptools -> Request -> serve(request, connection)
                                         '-> connection.answer(response)
 
-A client's requests have equal heads, byte for byte, as a rule. One that llhttp has taken is
-remembered, and the next one with the same bytes and its whole body in one piece is not parsed
-again.
+A client's requests have equal heads, byte for byte, as a rule. One that llhttp has taken, with
+a body of declared length, is remembered; the same bytes again are not parsed again.
 
 A body is whole before its request is served, so a slow sender costs a socket and no thread.
 Requests that a client sends ahead wait in a bounded queue; while one waits, nothing more is
@@ -129,7 +128,9 @@ class Connection(asyncio.Protocol):
         self._chunks: list[bytes] = []
         self._body_bytes = 0
         self._head_misses = 0
-        self._whole = b""
+        self._head_seen = b""
+        self._known: Head | None = None
+        self._known_bytes = b""
 
     # asyncio
 
@@ -162,19 +163,21 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._closing:
             return
-        if not self._in_message and self._head_misses < MAX_HEAD_MISSES:
+        if self._known is not None:
+            data = self._complete(self._known, data)
+        elif not self._in_message and self._head_misses < MAX_HEAD_MISSES:
             end = data.find(b"\r\n\r\n") + 4
-            head = self._listener.heads.get(data[:end])
-            if head is not None and len(data) == end + head.body_bytes:
+            known = self._listener.heads.get(data[:end])
+            if known is not None:
                 self._head_misses = 0
-                request = Request(head.method, head.target, head.headers, data[end:])
-                request.head = head
-                self._take(request)
-                return
-            self._head_misses += 1
-            self._whole = data if end > 3 else b""
-        else:
-            self._whole = b""
+                self._known, self._known_bytes = known, data[:end]
+                self._chunks, self._body_bytes = [], 0
+                data = self._complete(known, data[end:])
+            else:
+                self._head_misses += 1
+                self._head_seen = data[:end] if end > 3 else b""
+        if not data:
+            return
         if not self._head_done or not self._in_message:
             self._head_bytes += len(data)
         try:
@@ -189,6 +192,27 @@ class Connection(asyncio.Protocol):
             self._since = self._listener.loop.time()
         elif self._head_bytes > MAX_HEAD_BYTES:
             self._refuse(431, f"the head is over {MAX_HEAD_BYTES} bytes")
+
+    def _complete(self, head: Head, data: bytes) -> bytes:
+        """More of the body of a request with a known head; returns what is to be parsed."""
+        lacking = head.body_bytes - self._body_bytes
+        if len(data) == lacking:
+            body = b"".join((*self._chunks, data)) if self._chunks else data
+            request = Request(head.method, head.target, head.headers, body)
+            request.head = head
+            self._known, self._in_message = None, False
+            self._take(request)
+            return b""
+        if len(data) < lacking:
+            if data:
+                self._chunks.append(data)
+                self._body_bytes += len(data)
+            self._in_message = self._head_done = True
+            self._since = self._listener.loop.time()
+            return b""
+        # The next request came along: the parser tells where it begins.
+        self._known, self._in_message = None, False
+        return b"".join((self._known_bytes, *self._chunks, data))
 
     def pause_writing(self) -> None:
         self._may_write = False
@@ -238,6 +262,7 @@ class Connection(asyncio.Protocol):
 
     def on_message_complete(self) -> None:
         self._in_message = False
+        seen, self._head_seen = self._head_seen, b""
         if self._closing:
             return
         chunks = self._chunks
@@ -250,28 +275,25 @@ class Connection(asyncio.Protocol):
         )
         if self._discarding:
             request.body_bytes = self._body_bytes
-        elif self._whole:
-            self._remember_head(request)
+        elif seen:
+            self._remember_head(request, seen)
         self._take(request)
 
-    def _remember_head(self, request: Request) -> None:
-        """Keep the head of a request that came in one piece and asks for nothing special."""
-        data, self._whole = self._whole, b""
+    def _remember_head(self, request: Request, seen: bytes) -> None:
+        """Keep the head of a request that asks for nothing special."""
         headers, heads = request.headers, self._listener.heads
-        declared = headers.get(b"content-length")
-        end = data.find(b"\r\n\r\n") + 4
         if (
-            declared is None
+            b"content-length" not in headers
             or not request.keep_alive
-            or len(data) != end + len(request.body)
-            or end > MAX_KEPT_HEAD_BYTES
+            or len(seen) > MAX_KEPT_HEAD_BYTES
             or not headers.keys().isdisjoint(SPECIAL)
         ):
             return
         if len(heads) >= MAX_HEADS:
             heads.clear()
-        request.head = Head(request.method, request.target, headers, len(request.body))
-        heads[data[:end]] = request.head
+        heads[seen] = request.head = Head(
+            request.method, request.target, headers, len(request.body)
+        )
 
     def _take(self, request: Request) -> None:
         if self._serving is None:

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future, wait
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from engine.caching.single_flight import SingleFlight
 from engine.call import Call, Flight, Flights
 from engine.config import Settings
 from engine.errors import InvalidInput, ModelFailed, PyrometerError, UnknownModel
-from engine.executors.pool import WorkerPool
+from engine.executors.pool import WorkerPool, pool_figures
 from engine.executors.scheduler import Job, Scheduler
 from engine.inventory import inventory
 from engine.models.loaded import LoadedModel, Run
@@ -50,6 +51,7 @@ class Engine:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.draining = False
+        self.figures: dict[str, Callable[[], dict[str, Any]]] = {"engine": self._figures}
         names = (name.strip() for name in settings.preload.split(","))
         self._preload_names = frozenset(filter(None, names))
         # It looks before the reading, so that a change between the two is not missed.
@@ -99,6 +101,12 @@ class Engine:
         if self.settings.reload_interval_s > 0:
             self._watcher.start()
         self.ticker.event("start", f"started with {len(self.registry.slots())} models")
+
+    def _figures(self) -> dict[str, Any]:
+        """Queues and slots, as /performance/system shows them."""
+        counts = asdict(self.scheduler.counts)
+        slots = {"slots": self.scheduler.slots, "limit_per_model": self.scheduler.max_queued}
+        return {"scheduler": counts | slots, "loads": pool_figures(self.pool)}
 
     def drain(self) -> None:
         """Not ready from now on; requests under way go on."""

@@ -44,7 +44,9 @@ def flame_graph(exchange: Exchange) -> Response:
 
 
 def system(exchange: Exchange) -> Response:
-    return json_response(exchange.engine.ticker.system.details())
+    engine = exchange.engine
+    queues = {name: figures() for name, figures in engine.figures.items()}
+    return json_response(engine.ticker.system.details() | queues)
 
 
 def cache(exchange: Exchange) -> Response:

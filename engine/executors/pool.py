@@ -23,8 +23,8 @@ class WorkerPool:
         self.name = name
         self.failures = 0
         self._queue: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
-        self._max_queued = max_queued
-        self._workers = workers
+        self.max_queued = max_queued
+        self.workers = workers
         self._threads: list[threading.Thread] = []
         self._lock = threading.Lock()
         self._closed = False
@@ -38,10 +38,10 @@ class WorkerPool:
         with self._lock:
             if self._closed:
                 raise Overloaded(f"{self.name} pool is closed")
-            if self._queue.qsize() >= self._max_queued:
-                raise Overloaded(f"{self.name} pool has {self._max_queued} jobs waiting, its limit")
+            if self._queue.qsize() >= self.max_queued:
+                raise Overloaded(f"{self.name} pool has {self.max_queued} jobs waiting, its limit")
             self._queue.put(job)
-            if len(self._threads) < self._workers:
+            if len(self._threads) < self.workers:
                 thread = threading.Thread(
                     target=self._work, name=f"pyrometer-{self.name}", daemon=True
                 )
@@ -70,3 +70,13 @@ class WorkerPool:
                 self._queue.put(None)
         for thread in self._threads:
             thread.join(wait_s)
+
+
+def pool_figures(pool: WorkerPool) -> dict[str, int]:
+    """A pool's state, as the metrics show it."""
+    return {
+        "workers": pool.workers,
+        "queued": pool.queued,
+        "limit": pool.max_queued,
+        "failures": pool.failures,
+    }

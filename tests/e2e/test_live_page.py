@@ -64,7 +64,7 @@ def test_flush_asks_and_then_empties_the_cache(
 def test_a_cache_hit_shows_within_two_seconds(
     page: Any, live_server: RunningServer, bundled_models: Path
 ) -> None:
-    shown = "document.querySelector('#caches-body tr[data-tier=results]').textContent"
+    shown = "document.querySelector('#caches-body').textContent"
     send_load(live_server, bundled_models, 1)
     page.wait_for_timeout(2500)
     before = page.evaluate(shown)
