@@ -368,6 +368,10 @@ class Connection(asyncio.Protocol):
         self._ahead.clear()
         self._transport.close()
 
+    def is_serving(self, request: Request) -> bool:
+        """True while this request has no answer."""
+        return self._serving is request
+
     @property
     def is_busy(self) -> bool:
         return self._serving is not None or self._transport.get_write_buffer_size() > 0

@@ -13,7 +13,9 @@ wrong with it; answers are the same bytes either way (tests/contract runs on bot
 
 from __future__ import annotations
 
+import logging
 import time
+import weakref
 from itertools import chain
 from typing import Any, NamedTuple
 
@@ -31,6 +33,7 @@ from engine.models.loaded import LoadedModel, Run
 from engine.telemetry.record import RequestMetrics
 from engine.types import datatype_of
 
+log = logging.getLogger(__name__)
 ENDPOINT = "/v2/models/{model}/infer"
 MOST_BYTES = 65_536
 NEEDS_A_LOOK = frozenset(
@@ -69,7 +72,7 @@ class InferLane:
     """Requests to one model with one kind of head.
 
     use_cache: False where the head refuses cached answers. answered, runs: requests that a run
-    answered here, and the runs it took.
+    answered here, and the runs it took. is_over: another model answers now.
     """
 
     def __init__(
@@ -78,7 +81,9 @@ class InferLane:
         self._front = front
         self._engine: Engine = front.engine
         self._name, self._version = name, version
-        self.model_digest = model.digest
+        # Weakly: a lane must not keep in memory what the registry has let go.
+        self._model = weakref.ref(model)
+        self._model_version, self._quick_rows = model.version, model.quick_rows
         (spec,) = model.signature.inputs
         self._input, self._width = spec.name, spec.shape[1]
         self._outputs = model.signature.check_outputs(())
@@ -90,17 +95,15 @@ class InferLane:
         self._waiting: list[Waiting] = []
         self._texts: dict[str, bytes] = {}
         self.answered = self.runs = 0
-
-    @property
-    def is_over(self) -> bool:
-        """True when its model is no longer the one that answers."""
-        model = self._engine.registry.serving(self._name, self._version)
-        return model is None or model.digest != self.model_digest or model.degraded is not None
+        self.is_over = False
 
     def take(self, request: Request, client: Connection) -> bool:
         """Answer a request, at once or at the end of the loop's turn; False: not one for here."""
         started_ns = time.perf_counter_ns()
         content = request.body
+        model = self._engine.registry.serving(self._name, self._version)
+        if model is not self._model() and not self._follow(model):
+            return False
         if self._responses is not None:
             kept = self._responses.get(self._key + content)
             if kept is not MISS:
@@ -145,15 +148,21 @@ class InferLane:
             client.at_turn_end(self._run_waiting)
         return True
 
+    def _follow(self, model: LoadedModel | None) -> bool:
+        """The same content loaded anew is the same model; any other ends this lane."""
+        if model is None or model.digest != self._key or model.degraded:
+            self.is_over = True
+            return False
+        self._model, self._quick_rows = weakref.ref(model), model.quick_rows
+        return True
+
     def _answer_kept(self, kept: Cached, client: Connection, started_ns: int) -> None:
-        engine = self._engine
-        model = engine.registry.serving(self._name, self._version)
         record = RequestMetrics(
             self._front.new_id(),
             ENDPOINT,
             200,
             self._name,
-            model.version if model is not None else "",
+            self._model_version,
             rows=kept.rows,
             cache_hit=True,
             backend=kept.form,
@@ -175,12 +184,16 @@ class InferLane:
     def _run_waiting(self) -> None:
         """Run what has come in this turn."""
         waiting, self._waiting = self._waiting, []
-        slot = self._engine.registry.slot(self._name, self._version)
-        model = slot.model
-        if model is None or model.digest != self.model_digest or model.degraded:
-            self._give_up(waiting)
-            return
-        most_rows, place = model.quick_rows, 0
+        try:
+            self._run_parts(waiting)
+        except Exception:
+            # Nobody may be left without an answer.
+            log.exception("requests of %s could not be answered together", self._name)
+            self.is_over = True
+            self._give_up([one for one in waiting if one.client.is_serving(one.request)])
+
+    def _run_parts(self, waiting: list[Waiting]) -> None:
+        most_rows, place = self._quick_rows, 0
         while place < len(waiting):
             end, rows = place, 0
             while end < len(waiting) and (rows == 0 or rows + waiting[end].rows <= most_rows):
@@ -208,7 +221,8 @@ class InferLane:
         matrix = flat.reshape(rows, self._width)
         try:
             with self._engine.registry.lease(self._name, self._version, 0.0) as model:
-                if model.digest != self.model_digest:
+                if model.digest != self._key or rows > model.quick_rows:
+                    self.is_over = True
                     return False
                 run = model.run({self._input: matrix}, self._outputs)
         except Exception:
