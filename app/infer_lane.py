@@ -49,10 +49,11 @@ NEEDS_A_LOOK = frozenset(
 
 
 class Waiting(NamedTuple):
-    """A request between its reading and its run."""
+    """A request between its reading and its run. key: of its response; None is not to be kept."""
 
     client: Connection
     request: Request
+    key: tuple[bytes, bytes] | None
     request_id: str
     rows: int
     data: list[float]
@@ -91,6 +92,7 @@ class InferLane:
         self._responses = self._engine.responses if caches else None
         self._results = self._engine.results if caches else None
         self._key = model.digest
+        self._ttl_s = model.entry.declared.cache_ttl_s
         self._key_of = MatrixKey(model.digest, self._input, self._outputs)
         self._waiting: list[Waiting] = []
         self._texts: dict[str, bytes] = {}
@@ -104,9 +106,12 @@ class InferLane:
         model = self._engine.registry.serving(self._name, self._version)
         if model is not self._model() and not self._follow(model):
             return False
+        key = None
         if self._responses is not None:
-            kept = self._responses.get(self._key + content)
-            if kept is not MISS:
+            key = (self._key, content)
+            if self._responses.skips(key):
+                key = None
+            elif (kept := self._responses.get(key)) is not MISS:
                 self._answer_kept(kept, client, started_ns)
                 return True
         if len(content) > MOST_BYTES:
@@ -137,6 +142,7 @@ class InferLane:
         waiting = Waiting(
             client,
             request,
+            key,
             self._front.new_id(),
             rows,
             data,
@@ -247,7 +253,7 @@ class InferLane:
             end = first + one.rows
             outputs = {name: array[first:end] for name, array in run.outputs.items()}
             body = self._body(model, outputs)
-            if self._responses is not None:
+            if one.key is not None:
                 self._keep(one, body, Run(outputs, run.form), matrix[first:end])
             record = RequestMetrics(
                 one.request_id,
@@ -270,16 +276,17 @@ class InferLane:
 
     def _keep(self, one: Waiting, body: bytes, run: Run, rows: np.ndarray) -> None:
         assert self._responses is not None
-        key = self._key + one.request.body
-        kept = Cached(body, one.rows, run.form)
-        self._responses.put(key, kept, len(key) + len(body), self._name)
-        if self._results is not None:
-            # Copies: a view would keep the whole batch alive.
-            own = Run({name: array.copy() for name, array in run.outputs.items()}, run.form)
-            for array in own.outputs.values():
-                array.flags.writeable = False
-            size_bytes = tensors_bytes(own.outputs)
-            self._results.put(self._key_of(rows), own, size_bytes, self._name)
+        kept, ttl_s = Cached(body, one.rows, run.form), self._ttl_s
+        size_bytes = len(one.request.body) + len(body)
+        self._responses.put(one.key, kept, size_bytes, self._name, ttl_s)
+        if self._results is None or not self._results.awake:
+            return
+        # Copies: a view would keep the whole batch alive.
+        own = Run({name: array.copy() for name, array in run.outputs.items()}, run.form)
+        for array in own.outputs.values():
+            array.flags.writeable = False
+        size_bytes = tensors_bytes(own.outputs)
+        self._results.put(self._key_of(rows), own, size_bytes, self._name, ttl_s)
 
     def _body(self, model: LoadedModel, outputs: dict[str, np.ndarray]) -> bytes:
         """The JSON of these outputs, as the codec writes it."""

@@ -192,9 +192,15 @@ class Flights:
         return flight.members
 
     def land(
-        self, flight: Flight, run: Run | None, error: Exception | None, began_ns: int, rows: int
+        self,
+        flight: Flight,
+        run: Run | None,
+        error: Exception | None,
+        began_ns: int,
+        rows: int,
+        hit: bool = False,
     ) -> None:
-        """Tell every member what its run found, and where its time went."""
+        """Tell every member what its run found, and where its time went. hit: it was kept."""
         ended_ns = time.perf_counter_ns()
         with self._lock:
             self._forget(flight)
@@ -203,7 +209,7 @@ class Flights:
         for call in flight.members:
             call.queue_ns += max(0, began_ns - call.started_ns)
             call.inference_ns += ended_ns - max(began_ns, call.started_ns)
-            call.batch_rows = rows
+            call.batch_rows, call.hit = rows, hit
             call.end(run, error)
 
     def _forget(self, flight: Flight) -> None:

@@ -117,6 +117,11 @@ class Settings:
     embedding_cache_bytes: int = _setting(256 * MIB, "embedding cache budget", unit="bytes", low=0)
     response_cache: bool = _setting(True, "keep whole responses of identical requests")
     response_cache_bytes: int = _setting(128 * MIB, "response cache budget", unit="bytes", low=0)
+    memory_budget_bytes: int = _setting(
+        900_000_000, "the whole process; caches shrink to keep it", unit="bytes", low=1
+    )
+    spill: bool = _setting(True, "keep results of slow models and embeddings on disk too")
+    spill_bytes: int = _setting(1024 * MIB, "budget on disk, each", unit="bytes", low=1_000_000)
     max_body_bytes: int = _setting(16 * MIB, "largest request body", unit="bytes", low=1)
     max_elements: int = _setting(4_000_000, "largest tensor", unit="elements", low=1)
 

@@ -13,9 +13,12 @@ from typing import Any
 import numpy as np
 
 from engine.batching.policy import Lanes
+from engine.caching.budget import MemoryBudget
+from engine.caching.disk import DiskTier
 from engine.caching.embeddings import EmbeddingCache
-from engine.caching.key import result_key
+from engine.caching.key import is_sampled, result_key
 from engine.caching.memory import MISS, MemoryTier, tensors_bytes
+from engine.caching.payload import dump_run, load_run
 from engine.caching.single_flight import SingleFlight
 from engine.call import Call, Flight, Flights
 from engine.config import Settings
@@ -62,7 +65,7 @@ class Engine:
         self._adopted: dict[tuple[str, str], ModelEntry] = {}
         self.recorder = Recorder()
         self.memory = ProcessMemory()
-        self.ticker = Ticker(self.recorder, lambda: inventory(self), VERSION)
+        self.ticker = Ticker(self.recorder, self._take_stock, VERSION)
         self.pool = WorkerPool("load", settings.load_workers, settings.load_queue)
         lanes = Lanes(
             settings.inline_us,
@@ -84,15 +87,34 @@ class Engine:
         self.results = MemoryTier(settings.result_cache_bytes) if keeps_results else None
         keeps_responses = settings.optimise and settings.response_cache
         self.responses = MemoryTier(settings.response_cache_bytes) if keeps_responses else None
+        keeps_embeddings = settings.optimise and settings.embedding_cache
+        spills = settings.spill and settings.optimise
+        self.results_disk = self._disk("results") if spills and keeps_results else None
+        self.embeddings_disk = self._disk("embeddings") if spills and keeps_embeddings else None
         self.embeddings = (
-            EmbeddingCache(MemoryTier(settings.embedding_cache_bytes))
-            if settings.optimise and settings.embedding_cache
+            EmbeddingCache(MemoryTier(settings.embedding_cache_bytes), self.embeddings_disk)
+            if keeps_embeddings
             else None
+        )
+        embedded = self.embeddings.tier if self.embeddings is not None else None
+        tiers = (self.results, self.responses, embedded)
+        self._budget = MemoryBudget(
+            settings.memory_budget_bytes,
+            [tier for tier in tiers if tier is not None],
+            lambda: self.registry.resident_bytes,
         )
         self._shared: SingleFlight[Run] = SingleFlight()
         slots = settings.cpu_slots or max(1, (os.cpu_count() or 1) - 1)
         self.scheduler = Scheduler(slots, settings.model_queue, self._execute)
         self.flights = Flights(self.scheduler)
+
+    def _disk(self, name: str) -> DiskTier:
+        return DiskTier(self.settings.state / "cache" / name, self.settings.spill_bytes)
+
+    def _take_stock(self) -> dict[str, Any]:
+        """Once a second: what is held, after the caches were put within the process' budget."""
+        self._budget.balance(int(self.memory.resident_mb() * 1e6))
+        return inventory(self)
 
     def start(self) -> None:
         """Begin loading what is to be preloaded, versions that serve only, and the ticker."""
@@ -106,7 +128,12 @@ class Engine:
         """Queues and slots, as /performance/system shows them."""
         counts = asdict(self.scheduler.counts)
         slots = {"slots": self.scheduler.slots, "limit_per_model": self.scheduler.max_queued}
-        return {"scheduler": counts | slots, "loads": pool_figures(self.pool)}
+        disks = {"results": self.results_disk, "embeddings": self.embeddings_disk}
+        return {
+            "scheduler": counts | slots,
+            "loads": pool_figures(self.pool),
+            "disk": {name: disk.figures() for name, disk in disks.items() if disk is not None},
+        }
 
     def drain(self) -> None:
         """Not ready from now on; requests under way go on."""
@@ -120,6 +147,9 @@ class Engine:
         self.registry.close()
         self.scheduler.close(wait_s=5)
         self.pool.close(wait_s=2)
+        for disk in (self.results_disk, self.embeddings_disk):
+            if disk is not None:
+                disk.close(wait_s=2)
 
     def reload(self) -> list[Future[LoadedModel]]:
         """Read the repository again and follow its changes; returns the loads started."""
@@ -216,9 +246,13 @@ class Engine:
         call.inputs = source.bind(tensors)
         call.outputs = model.signature.check_outputs(outputs)
         call.rows = len(next(iter(call.inputs.values())))
-        if call.use_cache and self.results is not None and model.entry.declared.cache_results:
-            call.tier = self.results
-            call.key = result_key(digest, call.inputs, call.outputs)
+        results = self.results
+        if call.use_cache and results is not None and model.entry.declared.cache_results:
+            if results.awake or is_sampled(call.inputs):
+                call.tier = results
+                call.key = result_key(digest, call.inputs, call.outputs)
+            else:
+                results.counters.bypassed += 1
 
     def is_quick(self, call: Call) -> bool:
         """True when the plan measured the run as short enough for a thread that must not wait."""
@@ -280,7 +314,9 @@ class Engine:
     @staticmethod
     def _keep(call: Call, run: Run) -> None:
         assert call.tier is not None
-        call.tier.put(call.key, run, tensors_bytes(run.outputs), call.model.name)
+        model = call.model
+        size_bytes, ttl_s = tensors_bytes(run.outputs), model.entry.declared.cache_ttl_s
+        call.tier.put(call.key, run, size_bytes, model.name, ttl_s)
 
     def start_call(self, call: Call) -> None:
         """Run a call on a CPU slot; its `on_done` is called once, from any thread.
@@ -299,14 +335,16 @@ class Engine:
             return
         for flight in flights:
             began_ns = time.perf_counter_ns()
-            call, run, error = flight.members[0], None, None
+            call, error = flight.members[0], None
+            run = self._read_back(call)
+            hit = run is not None
             try:
-                run = self._run(call)
-                if call.tier is not None:
-                    self._keep(call, run)
+                if run is None:
+                    run = self._run(call)
+                    self._keep_both(call, run)
             except Exception as raised:
                 error = raised
-            self.flights.land(flight, run, error, began_ns, call.rows)
+            self.flights.land(flight, run, error, began_ns, 0 if hit else call.rows, hit)
 
     def _execute_batch(self, flights: list[Flight], began_ns: int) -> bool:
         """Run flights as one batch; False when it failed, so that each is to run alone."""
@@ -326,10 +364,34 @@ class Engine:
             # One of them is to blame; alone, only that one fails.
             return False
         for flight, call, part in zip(flights, calls, parts, strict=True):
-            if call.tier is not None:
-                self._keep(call, part)
+            self._keep_both(call, part)
             self.flights.land(flight, part, None, began_ns, rows)
         return True
+
+    def _read_back(self, call: Call) -> Run | None:
+        """A slow model's answer from disk, into memory too."""
+        if call.tier is None or self.results_disk is None or call.model.entry.declared.cache_ttl_s:
+            return None
+        payload = self.results_disk.read(call.key)
+        if payload is None:
+            return None
+        try:
+            outputs, form = load_run(payload)
+        except ValueError:
+            return None
+        run = Run(outputs, form)
+        self._keep(call, run)
+        return run
+
+    def _keep_both(self, call: Call, run: Run) -> None:
+        """Keep a slow model's answer in memory and, unless it is to expire, on disk."""
+        if call.tier is None:
+            return
+        self._keep(call, run)
+        if self.results_disk is not None and not call.model.entry.declared.cache_ttl_s:
+            self.results_disk.offer(
+                call.key, lambda: dump_run(run.outputs, run.form), call.model.name
+            )
 
     def encoder_of(self, model: LoadedModel) -> Lease:
         """A lease on the model that encodes another's input.
@@ -453,6 +515,10 @@ class Engine:
             for name, kept in tiers.items()
             if kept is not None and tier in (None, name)
         ]
+        disks = {"results": self.results_disk, "embeddings": self.embeddings_disk}
+        for name, disk in disks.items():
+            if disk is not None and tier in (None, name):
+                disk.clear(model)
         return sum(items for items, _ in freed), sum(size for _, size in freed)
 
 

@@ -111,5 +111,9 @@ def _data_tier(name: str, label: str, tier: MemoryTier) -> dict[str, Any]:
         "misses": counters.misses,
         "evictions": counters.evictions,
         "rejected": counters.rejected,
+        "expired": counters.expired,
+        "bypassed": counters.bypassed,
+        "awake": tier.awake,
+        "limit_bytes": tier.limit_bytes,
         "hit_percent": 100 * counters.hits / lookups if lookups else None,
     }

@@ -6,14 +6,20 @@ it, those who come meanwhile wait for that row alone.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
+from engine.caching.disk import DiskTier
 from engine.caching.memory import MISS, MemoryTier
+from engine.caching.payload import dump_run, load_run
+
+VECTOR = "vector"
 
 Encode = Callable[[list[int]], np.ndarray]
 
@@ -30,8 +36,8 @@ class Embedded:
 class EmbeddingCache:
     """Rows by key in a memory tier, with one computation a row."""
 
-    def __init__(self, tier: MemoryTier) -> None:
-        self.tier = tier
+    def __init__(self, tier: MemoryTier, disk: DiskTier | None = None) -> None:
+        self.tier, self.disk = tier, disk
         self._flights: dict[bytes, Future[np.ndarray]] = {}
         self._lock = threading.Lock()
 
@@ -71,20 +77,35 @@ class EmbeddingCache:
     def _encoded(
         self, keys: list[bytes], places: list[int], encode: Encode, group: str
     ) -> dict[bytes, np.ndarray]:
+        encoded = self._read_back(keys)
+        lacking = [(k, p) for k, p in zip(keys, places, strict=True) if k not in encoded]
         try:
-            vectors = encode(places)
+            vectors = encode([place for _, place in lacking]) if lacking else ()
         except BaseException as error:
             for flight in self._landed(keys):
                 flight.set_exception(error)
             raise
-        encoded = {}
-        for key, vector in zip(keys, vectors, strict=True):
+        for (key, _), vector in zip(lacking, vectors, strict=True):
             encoded[key] = kept = np.array(vector)
             kept.flags.writeable = False
+            if self.disk is not None:
+                self.disk.offer(key, partial(dump_run, {VECTOR: kept}, ""), group)
+        encoded = {key: encoded[key] for key in keys}
+        for key, kept in encoded.items():
             self.tier.put(key, kept, kept.nbytes, group)
         for flight, vector in zip(self._landed(keys), encoded.values(), strict=True):
             flight.set_result(vector)
         return encoded
+
+    def _read_back(self, keys: list[bytes]) -> dict[bytes, np.ndarray]:
+        """The rows that are on disk."""
+        found: dict[bytes, np.ndarray] = {}
+        for key in keys if self.disk is not None else ():
+            payload = self.disk.read(key) if self.disk is not None else None
+            if payload is not None:
+                with contextlib.suppress(ValueError, KeyError):
+                    found[key] = load_run(payload)[0][VECTOR]
+        return found
 
     def _landed(self, keys: list[bytes]) -> list[Future[np.ndarray]]:
         with self._lock:

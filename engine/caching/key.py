@@ -10,6 +10,7 @@ import numpy as np
 from engine.types import Tensors
 
 MAX_BEGUN = 64
+SAMPLE_MASK = 31
 
 
 def result_key(model_digest: bytes, inputs: Tensors, outputs: tuple[str, ...]) -> bytes:
@@ -31,6 +32,14 @@ def result_key(model_digest: bytes, inputs: Tensors, outputs: tuple[str, ...]) -
         else:
             digest.update(np.ascontiguousarray(array).data)
     return bytes(digest.digest())
+
+
+def is_sampled(inputs: Tensors) -> bool:
+    """True for the sample of inputs, always the same ones, that a sleeping cache looks at."""
+    array = next(iter(inputs.values()))
+    if array.dtype.kind == "O":
+        return not hash(array.flat[0]) & SAMPLE_MASK
+    return not hash(array[:1].tobytes()) & SAMPLE_MASK
 
 
 class MatrixKey:

@@ -1,14 +1,29 @@
-"""A cache tier in memory: least recently used by bytes."""
+r"""A cache tier in memory, in bytes, that keeps what is asked for often (W-TinyLFU).
+
+    put -> window (1 %) -> contest -> probation -> protected
+                              \-> out                 (80 % of the rest)
+
+A newcomer enters a small window. When the window is full its oldest item contends with the
+oldest item on probation: the one asked for more often stays, so that a scan of rows that
+nobody asks for twice displaces nothing. An item asked for again on probation is protected.
+
+A tier that is no use sleeps: while fewer than 1 in 100 lookups hit, only a sample of keys
+(1 in 32, always the same ones) is looked up and kept, until the sample hits again.
+"""
 
 from __future__ import annotations
 
 import threading
+import time
 from collections import OrderedDict
-from collections.abc import Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
+
+from engine.caching.frequency import FrequencySketch
+from engine.caching.key import SAMPLE_MASK
 
 
 class _Miss:
@@ -19,70 +34,201 @@ class _Miss:
 MISS: Final = _Miss()
 """What `get` answers for an absent key; no value can be mistaken for it."""
 
-ITEM_OVERHEAD_BYTES = 600
-"""Key, dict entry, tuple and array headers of one item, measured on CPython 3.11."""
+ITEM_OVERHEAD_BYTES = 700
+"""Key, dict entries, item and array headers of one item, measured on CPython 3.11."""
+WINDOW_SHARE = 0.01
+PROTECTED_SHARE = 0.8
+PERIOD_PER_ITEM = 50
+LEAST_ITEMS = 1024
+WINDOW_LOOKUPS = 2048
+WAKE_LOOKUPS = 256
+LEAST_HIT_SHARE = 0.01
 
 
 @dataclass(slots=True)
 class TierCounters:
-    """Exact counts since start."""
+    """Exact counts since start. bypassed: lookups not made while the tier slept."""
 
     hits: int = 0
     misses: int = 0
     evictions: int = 0
     rejected: int = 0
+    expired: int = 0
+    bypassed: int = 0
+
+
+class _Item:
+    __slots__ = ("expires_s", "group", "segment", "size", "value")
+
+    def __init__(self, value: Any, size: int, group: Hashable, expires_s: float) -> None:
+        self.value, self.size, self.group, self.expires_s = value, size, group, expires_s
+        self.segment: _Segment
+
+
+class _Segment:
+    """Items by key, the least recently used first, and their bytes."""
+
+    __slots__ = ("bytes", "keys")
+
+    def __init__(self) -> None:
+        self.keys: OrderedDict[Hashable, _Item] = OrderedDict()
+        self.bytes = 0
+
+    def add(self, key: Hashable, item: _Item) -> None:
+        self.keys[key] = item
+        self.bytes += item.size
+        item.segment = self
+
+    def remove(self, key: Hashable, item: _Item) -> None:
+        del self.keys[key]
+        self.bytes -= item.size
+
+    def oldest(self) -> tuple[Hashable, _Item]:
+        key = next(iter(self.keys))
+        return key, self.keys[key]
 
 
 class MemoryTier:
-    """Results by key within a budget in bytes.
+    """Values by key within a budget in bytes. Safe to call from any thread.
 
     An item larger than a tenth of the budget is not admitted. `group` is the model an item
-    belongs to, so that one model can be flushed alone.
+    belongs to, so that one model can be flushed alone. limit_bytes: what it may hold now.
     """
 
-    def __init__(self, budget_bytes: int) -> None:
+    def __init__(self, budget_bytes: int, clock_s: Callable[[], float] = time.monotonic) -> None:
         self.budget_bytes = budget_bytes
+        self.limit_bytes = budget_bytes
         self.counters = TierCounters()
-        self._items: OrderedDict[bytes, tuple[Any, int, Hashable]] = OrderedDict()
-        self._bytes = 0
+        self.awake = True
+        self._items: dict[Hashable, _Item] = {}
+        self._window, self._probation, self._protected = _Segment(), _Segment(), _Segment()
+        self._sketch = FrequencySketch(PERIOD_PER_ITEM * LEAST_ITEMS)
+        self._clock_s = clock_s
+        self._lookups = self._window_hits = 0
         self._lock = threading.Lock()
 
-    def get(self, key: bytes) -> Any:
-        """The value, now the most recently used, or MISS."""
+    def skips(self, key: Hashable) -> bool:
+        """True while the tier sleeps and this key is none of its sample: neither get nor put."""
+        if self.awake or not hash(key) & SAMPLE_MASK:
+            return False
+        self.counters.bypassed += 1
+        return True
+
+    def get(self, key: Hashable) -> Any:
+        """The value, now more likely to stay, or MISS."""
         with self._lock:
+            self._sketch.add(key)
             item = self._items.get(key)
+            if item is not None and item.expires_s and self._clock_s() >= item.expires_s:
+                self._drop(key, item)
+                self.counters.expired += 1
+                item = None
+            if self._lookups >= (WINDOW_LOOKUPS if self.awake else WAKE_LOOKUPS):
+                self._judge()
+            self._lookups += 1
             if item is None:
                 self.counters.misses += 1
                 return MISS
-            self._items.move_to_end(key)
             self.counters.hits += 1
-            return item[0]
+            self._window_hits += 1
+            segment = item.segment
+            segment.keys.move_to_end(key)
+            if segment is self._probation:
+                self._protect(key, item)
+            return item.value
 
-    def put(self, key: bytes, value: Any, size_bytes: int, group: Hashable) -> bool:
-        """Keep a value, evicting the least recently used; False when it is too large."""
+    def _judge(self) -> None:
+        """Sleep or wake by the share of hits since the last judgement."""
+        self.awake = self._window_hits >= LEAST_HIT_SHARE * self._lookups
+        self._lookups = self._window_hits = 0
+
+    def _protect(self, key: Hashable, item: _Item) -> None:
+        self._probation.remove(key, item)
+        self._protected.add(key, item)
+        most_bytes = PROTECTED_SHARE * self.limit_bytes
+        while self._protected.bytes > most_bytes and len(self._protected.keys) > 1:
+            oldest, moved = self._protected.oldest()
+            self._protected.remove(oldest, moved)
+            self._probation.add(oldest, moved)
+
+    def put(
+        self, key: Hashable, value: Any, size_bytes: int, group: Hashable, ttl_s: float = 0.0
+    ) -> bool:
+        """Offer a value; False when it is too large. ttl_s: 0 keeps it until it must go."""
         size_bytes += ITEM_OVERHEAD_BYTES
         if size_bytes * 10 > self.budget_bytes:
             self.counters.rejected += 1
             return False
+        expires_s = self._clock_s() + ttl_s if ttl_s else 0.0
+        item = _Item(value, size_bytes, group, expires_s)
         with self._lock:
-            previous = self._items.pop(key, None)
+            previous = self._items.get(key)
             if previous is not None:
-                self._bytes -= previous[1]
-            self._items[key] = (value, size_bytes, group)
-            self._bytes += size_bytes
-            while self._bytes > self.budget_bytes:
-                _, (_, freed_bytes, _) = self._items.popitem(last=False)
-                self._bytes -= freed_bytes
-                self.counters.evictions += 1
+                self._drop(key, previous)
+            self._items[key] = item
+            self._window.add(key, item)
+            self._sketch.period = PERIOD_PER_ITEM * max(LEAST_ITEMS, len(self._items))
+            self._settle()
         return True
+
+    def _settle(self) -> None:
+        """Move items on until every segment is within its share."""
+        most_bytes = WINDOW_SHARE * self.limit_bytes
+        while self._window.bytes > most_bytes and self._window.keys:
+            key, item = self._window.oldest()
+            self._window.remove(key, item)
+            if self._has_room_for(key, item):
+                self._probation.add(key, item)
+            else:
+                del self._items[key]
+                self.counters.evictions += 1
+        while self.bytes > self.limit_bytes:
+            self._evict_oldest()
+
+    def _has_room_for(self, key: Hashable, item: _Item) -> bool:
+        """Under the lock: evict what is asked for less often; False when that is the newcomer."""
+        most_bytes = self.limit_bytes - WINDOW_SHARE * self.limit_bytes
+        count = -1
+        while self._probation.bytes + self._protected.bytes + item.size > most_bytes:
+            segment = self._probation if self._probation.keys else self._protected
+            if not segment.keys:
+                return False
+            victim, held = segment.oldest()
+            count = self._sketch.count(key) if count < 0 else count
+            if count <= self._sketch.count(victim):
+                return False
+            self._drop(victim, held)
+            self.counters.evictions += 1
+        return True
+
+    def _evict_oldest(self) -> None:
+        for segment in (self._probation, self._protected, self._window):
+            if segment.keys:
+                self._drop(*segment.oldest())
+                self.counters.evictions += 1
+                return
+
+    def _drop(self, key: Hashable, item: _Item) -> None:
+        del self._items[key]
+        item.segment.remove(key, item)
+
+    def limit(self, limit_bytes: int) -> None:
+        """Hold no more than this from now on, at most the budget."""
+        with self._lock:
+            self.limit_bytes = max(0, min(self.budget_bytes, limit_bytes))
+            self._settle()
 
     def clear(self, group: Hashable | None = None) -> tuple[int, int]:
         """Drop one group or everything; returns (items, bytes) freed."""
         with self._lock:
-            keys = [k for k, item in self._items.items() if group is None or item[2] == group]
-            freed_bytes = sum(self._items.pop(key)[1] for key in keys)
-            self._bytes -= freed_bytes
-        return len(keys), freed_bytes
+            found = [
+                (key, item)
+                for key, item in self._items.items()
+                if group is None or item.group == group
+            ]
+            for key, item in found:
+                self._drop(key, item)
+        return len(found), sum(item.size for _, item in found)
 
     @property
     def items(self) -> int:
@@ -90,7 +236,7 @@ class MemoryTier:
 
     @property
     def bytes(self) -> int:
-        return self._bytes
+        return self._window.bytes + self._probation.bytes + self._protected.bytes
 
 
 def tensors_bytes(tensors: Mapping[str, np.ndarray]) -> int:

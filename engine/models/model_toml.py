@@ -6,6 +6,7 @@ serve = "newest"      or a version's number: which version answers by default
 encoder = "name"      another model whose output is this model's input
 [[inputs]]            name, datatype, shape, columns (features of a matrix)
 [cache] results       keep results of identical requests
+        ttl_s         how long a kept result is good for; 0 for as long as the model serves
 [accuracy_budget]     metric, largest_loss, prefer: lets smaller, inexact forms compete
 """
 
@@ -62,6 +63,7 @@ class Declaration:
     serve: str = NEWEST
     encoder: str = ""
     cache_results: bool = True
+    cache_ttl_s: float = 0.0
     inputs: tuple[InputDeclaration, ...] = ()
     budget: AccuracyBudget | None = None
 
@@ -84,7 +86,7 @@ def parse_model_toml(content: bytes) -> Declaration:
     if len(set(names)) != len(names):
         raise ArtefactError("model.toml: an input is named twice")
     cache = _typed(table, "cache", dict, {})
-    _refuse_unknown(cache, frozenset({"results"}), "cache.")
+    _refuse_unknown(cache, frozenset({"results", "ttl_s"}), "cache.")
     return Declaration(
         description=_typed(table, "description", str, ""),
         task=_typed(table, "task", str, ""),
@@ -92,6 +94,7 @@ def parse_model_toml(content: bytes) -> Declaration:
         serve=_serve(table.get("serve", NEWEST)),
         encoder=_encoder(table),
         cache_results=_typed(cache, "results", bool, True),
+        cache_ttl_s=_seconds(cache, "ttl_s"),
         inputs=inputs,
         budget=_budget(table),
     )
@@ -169,3 +172,10 @@ def _typed(table: dict[str, Any], key: str, kind: type, default: Any) -> Any:
     if not isinstance(value, kind):
         raise ArtefactError(f"model.toml: {key} is {value!r}; it must be {kind.__name__}")
     return value
+
+
+def _seconds(table: dict[str, Any], key: str) -> float:
+    value = table.get(key, 0)
+    if type(value) not in (int, float) or not 0 <= value < float("inf"):
+        raise ArtefactError(f"model.toml: {key} is {value!r}; it must be a number of seconds >= 0")
+    return float(value)

@@ -202,6 +202,23 @@ def test_waiting_rows_run_as_one_and_a_poison_row_fails_alone(
     first.result()
 
 
+def test_a_slow_answer_survives_a_restart(
+    start: Start, start_server: StartServer, pool: ThreadPoolExecutor
+) -> None:
+    slow = start()
+    assert slow.ask(100.0)[1]["x-cache-hit"] == "false"
+    runs = len(slow.ran())
+    assert slow.server.stop() == 0
+    flags = ["--trust-file", str(slow.folder / "trusted.sha256")]
+    server = start_server(slow.folder / "models", slow.folder / "state", *flags)
+    again = Slow(server, slow.folder)
+    status, headers, body, took_s = again.ask(100.0)
+    assert (status, headers["x-cache-hit"]) == (200, "true")
+    assert body["outputs"][0]["data"] == [200.0, 0.0]
+    assert took_s < SLOW_S / 2
+    assert not any(100.0 in run for run in again.ran()[runs:])
+
+
 def test_the_end_finishes_what_was_accepted(start: Start, pool: ThreadPoolExecutor) -> None:
     slow = start("--batching", "off")
     asked = [slow.occupy(pool, 1.0), pool.submit(slow.ask, 2.0), pool.submit(slow.ask, 3.0)]

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from engine.caching.key import result_key
-from engine.caching.memory import ITEM_OVERHEAD_BYTES, MISS, MemoryTier
+from engine.caching.memory import MemoryTier
 from engine.caching.single_flight import SingleFlight
 from engine.config import load_settings
 from engine.errors import ConfigurationError, Overloaded
@@ -67,17 +67,6 @@ def test_the_recorder_counts_exactly() -> None:
     assert counts == {"requests": 10, "errors_4xx": 0, "errors_5xx": 1, "hits": 3, "lookups": 10}
     assert histogram.sum() == 10
     assert recorder.models["m"].requests == 10
-
-
-def test_the_least_recently_used_leaves_first() -> None:
-    tier = MemoryTier(budget_bytes=20 * (ITEM_OVERHEAD_BYTES + 100))
-    for number in range(20):
-        tier.put(b"%d" % number, number, 100, "m")
-    assert tier.get(b"0") == 0
-    tier.put(b"20", 20, 100, "m")
-    assert tier.get(b"0") == 0
-    assert tier.get(b"1") is MISS
-    assert tier.bytes <= tier.budget_bytes
 
 
 def test_an_item_over_a_tenth_of_the_budget_is_not_admitted() -> None:
