@@ -112,6 +112,7 @@ def _mount_console(server: Any) -> None:
         from app.flask_app import build_flask
 
         server.mount(build_flask(server.front))
+        server.front.compressor.calibrate()
     except Exception:
         # Inference goes on without its console; the log says why.
         log.exception("the console could not be built")

@@ -9,6 +9,7 @@ from urllib.parse import parse_qs, unquote_to_bytes
 
 import orjson
 
+from app.gunzip import gunzip
 from engine.engine import Engine
 from engine.errors import InvalidInput
 from engine.telemetry.record import RequestMetrics
@@ -194,11 +195,19 @@ class Exchange:
         request, cap = self.request, self.engine.settings.max_body_bytes
         if request.body_bytes > cap:
             raise BodyTooLarge(f"body has {request.body_bytes} bytes; the limit is {cap}")
-        if b"content-encoding" in request.headers:
-            encoding = request.header(b"content-encoding")
-            if encoding.lower() not in ("", "identity"):
-                raise InvalidInput("content-encoding is not supported; send the body as it is")
-        return request.body
+        encoding = request.headers.get(b"content-encoding")
+        if encoding is None or encoding.lower() in (b"", b"identity"):
+            return request.body
+        if encoding.lower() != b"gzip":
+            named = encoding[:40].decode("latin-1")
+            raise InvalidInput(f"content-encoding is {named!r}; it must be gzip or identity")
+        try:
+            content = gunzip(request.body, cap)
+        except ValueError as error:
+            raise InvalidInput(f"body is no gzip: {error}") from None
+        if content is None:
+            raise BodyTooLarge(f"body is over the limit of {cap} bytes when unpacked")
+        return content
 
     def json(self) -> Any:
         """The body as JSON. Raises InvalidInput; an empty body is an error too."""

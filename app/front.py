@@ -29,11 +29,12 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from app.api import v2
-from app.api.inference import record_lines, timeout_ms, uses_cache
+from app.api.inference import record_lines, timeout_ms
 from app.api.statuses import response_to
+from app.encoding import LEAST_BYTES, Compressor, accepts_gzip
 from app.exchange import Exchange, Handler, Head, Pending, Request, Response, error_response
 from app.http1 import Connection, ConnectionCounts
-from app.infer_lane import InferLane, lane_for
+from app.infer_lane import InferLane, kind_of, lane_for
 from app.routes import NEVER_WAITS, Match, Router
 from engine.engine import Engine
 from engine.errors import Cancelled, DeadlineExceeded, Overloaded, UnknownModel
@@ -44,6 +45,7 @@ SAFE_METHODS = frozenset({b"GET", b"HEAD", b"OPTIONS"})
 HEALTH_PREFIX = b"/v2/health/"
 SLOW_NS = 5_000_000
 MAX_HOSTS = 64
+LOOP_GZIP_BYTES = 16_384
 MAX_LANES = 1024
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9_.:\-]{1,128}")
 
@@ -55,6 +57,7 @@ class Front:
         self.engine = engine
         self.router = Router()
         self.connections: ConnectionCounts | None = None
+        self.compressor = Compressor()
         engine.figures["http"] = self.http_figures
         extra = engine.settings.allowed_hosts.split(",")
         self._hosts = {"localhost", engine.settings.host.lower(), *map(str.strip, extra)} - {""}
@@ -63,7 +66,7 @@ class Front:
         self.pool = WorkerPool("http", settings.http_threads, settings.http_queue)
         self._id_prefix = uuid.uuid4().hex[:16]
         self._ids = itertools.count(1)
-        self._lanes: dict[tuple[str, str | None, bool], InferLane] = {}
+        self._lanes: dict[tuple[str, str | None, tuple[bool, bool]], InferLane] = {}
 
     # guards
 
@@ -140,7 +143,7 @@ class Front:
             return
         name, version = match.path_args["model"], match.path_args.get("version")
         with contextlib.suppress(UnknownModel):
-            key = (name, version, uses_cache(request))
+            key = (name, version, kind_of(request))
             lane = self._lanes.get(key)
             if lane is None or lane.is_over:
                 lane = lane_for(self, request, name, version)
@@ -163,6 +166,7 @@ class Front:
             "connections": counts | {"limit": self.engine.settings.max_connections},
             "fast_lane": lanes,
             "threads": pool_figures(self.pool),
+            "gzip": self.compressor.figures(),
         }
 
     def new_id(self) -> str:
@@ -192,6 +196,9 @@ class Front:
             self._await(exchange, response, client)
 
     def _answer(self, exchange: Exchange, response: Response, client: Connection) -> None:
+        if len(response.body) > LOOP_GZIP_BYTES and accepts_gzip(exchange.request.headers):
+            self._finish_on_thread(exchange, response, client)
+            return
         self._finish(exchange, response)
         client.answer(response)
 
@@ -209,6 +216,19 @@ class Front:
         except Overloaded as error:
             refusal = error_response(503, str(error), ("retry-after", "1"))
             self._answer(exchange, refusal, client)
+
+    def _finish_on_thread(self, exchange: Exchange, response: Response, client: Connection) -> None:
+        """Pack a large answer where that keeps nobody waiting."""
+
+        def run() -> None:
+            self._finish(exchange, response)
+            client.call_soon(lambda: client.answer(response))
+
+        try:
+            self.pool.submit(run)
+        except Overloaded:
+            self._finish(exchange, response, packs=False)
+            client.answer(response)
 
     def _await(self, exchange: Exchange, pending: Pending, client: Connection) -> None:
         """Answer when a slot has run it, when its deadline passes, or never if the client goes."""
@@ -297,8 +317,13 @@ class Front:
             return error_response(500, f"internal error; request {exchange.request_id}")
         return response
 
-    def _finish(self, exchange: Exchange, response: Response) -> None:
-        """Complete and append the record of a request that is service traffic."""
+    def _finish(self, exchange: Exchange, response: Response, packs: bool = True) -> None:
+        """Encode the answer; complete and append the record of service traffic."""
+        if packs and len(response.body) >= LEAST_BYTES and accepts_gzip(exchange.request.headers):
+            began_ns = time.perf_counter_ns()
+            self.compressor.encode(response)
+            if exchange.record is not None:
+                exchange.record.serialization_ns += time.perf_counter_ns() - began_ns
         record = exchange.record
         own = f"x-request-id: {exchange.request_id}\r\n"
         if record is None:

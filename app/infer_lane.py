@@ -24,6 +24,7 @@ import orjson
 
 from app.api.codec import FLOAT64, SMALL
 from app.api.inference import record_lines, uses_cache
+from app.encoding import LEAST_BYTES, accepts_gzip
 from app.exchange import Request
 from app.http1 import Connection
 from engine.caching.key import MatrixKey
@@ -35,10 +36,12 @@ from engine.types import datatype_of
 
 log = logging.getLogger(__name__)
 ENDPOINT = "/v2/models/{model}/infer"
+GZIP_LINES = "content-encoding: gzip\r\nvary: accept-encoding\r\n"
 MOST_BYTES = 65_536
 NEEDS_A_LOOK = frozenset(
     {
         b"content-encoding",
+        b"x-float-decimals",
         b"inference-header-content-length",
         b"origin",
         b"x-request-id",
@@ -62,9 +65,10 @@ class Waiting(NamedTuple):
 
 
 class Cached(NamedTuple):
-    """A kept response: its body, and what its record needs."""
+    """A kept response: its body, packed or not, and what its record needs."""
 
     body: bytes
+    encoding: str
     rows: int
     form: str
 
@@ -72,12 +76,17 @@ class Cached(NamedTuple):
 class InferLane:
     """Requests to one model with one kind of head.
 
-    use_cache: False where the head refuses cached answers. answered, runs: requests that a run
-    answered here, and the runs it took. is_over: another model answers now.
+    kind: whether the head allows cached answers, and takes gzip. answered, runs: requests that
+    a run answered here, and the runs it took. is_over: another model answers now.
     """
 
     def __init__(
-        self, front: Any, name: str, version: str | None, use_cache: bool, model: LoadedModel
+        self,
+        front: Any,
+        name: str,
+        version: str | None,
+        kind: tuple[bool, bool],
+        model: LoadedModel,
     ) -> None:
         self._front = front
         self._engine: Engine = front.engine
@@ -88,10 +97,12 @@ class InferLane:
         (spec,) = model.signature.inputs
         self._input, self._width = spec.name, spec.shape[1]
         self._outputs = model.signature.check_outputs(())
+        use_cache, self._gzips = kind
         caches = use_cache and model.entry.declared.cache_results
         self._responses = self._engine.responses if caches else None
         self._results = self._engine.results if caches else None
-        self._key = model.digest
+        self._digest = model.digest
+        self._key = model.digest + (b"gzip" if self._gzips else b"")
         self._ttl_s = model.entry.declared.cache_ttl_s
         self._key_of = MatrixKey(model.digest, self._input, self._outputs)
         self._waiting: list[Waiting] = []
@@ -156,7 +167,7 @@ class InferLane:
 
     def _follow(self, model: LoadedModel | None) -> bool:
         """The same content loaded anew is the same model; any other ends this lane."""
-        if model is None or model.digest != self._key or model.degraded:
+        if model is None or model.digest != self._digest or model.degraded:
             self.is_over = True
             return False
         self._model, self._quick_rows = weakref.ref(model), model.quick_rows
@@ -175,13 +186,13 @@ class InferLane:
         )
         ended_ns = time.perf_counter_ns()
         record.postprocessing_ns = record.duration_ns = ended_ns - started_ns
-        self._send(client, record, kept.body)
+        self._send(client, record, kept.body, kept.encoding)
 
-    def _send(self, client: Connection, record: RequestMetrics, body: bytes) -> None:
+    def _send(self, client: Connection, record: RequestMetrics, body: bytes, encoding: str) -> None:
         record.finished_at = time.time()
         self._engine.recorder.append(record)
         head = (
-            "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n"
+            f"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n{encoding}"
             f"{record_lines(record)}x-request-id: {record.request_id}\r\n"
             f"content-length: {len(body)}\r\n\r\n"
         )
@@ -227,7 +238,7 @@ class InferLane:
         matrix = flat.reshape(rows, self._width)
         try:
             with self._engine.registry.lease(self._name, self._version, 0.0) as model:
-                if model.digest != self._key or rows > model.quick_rows:
+                if model.digest != self._digest or rows > model.quick_rows:
                     self.is_over = True
                     return False
                 run = model.run({self._input: matrix}, self._outputs)
@@ -252,9 +263,18 @@ class InferLane:
         for one in waiting:
             end = first + one.rows
             outputs = {name: array[first:end] for name, array in run.outputs.items()}
-            body = self._body(model, outputs)
+            body, encoding = self._body(model, outputs), ""
+            if self._gzips and len(body) >= LEAST_BYTES:
+                packed = self._front.compressor.compress(body)
+                if packed is not None:
+                    body, encoding = packed, GZIP_LINES
             if one.key is not None:
-                self._keep(one, body, Run(outputs, run.form), matrix[first:end])
+                self._keep(
+                    one,
+                    Cached(body, encoding, one.rows, run.form),
+                    Run(outputs, run.form),
+                    matrix[first:end],
+                )
             record = RequestMetrics(
                 one.request_id,
                 ENDPOINT,
@@ -271,13 +291,13 @@ class InferLane:
             record.queue_ns = began_ns - one.parsed_ns
             record.inference_ns = ran_ns - began_ns
             record.serialization_ns = ended_ns - ran_ns
-            self._send(one.client, record, body)
+            self._send(one.client, record, body, encoding)
             first = end
 
-    def _keep(self, one: Waiting, body: bytes, run: Run, rows: np.ndarray) -> None:
+    def _keep(self, one: Waiting, kept: Cached, run: Run, rows: np.ndarray) -> None:
         assert self._responses is not None
-        kept, ttl_s = Cached(body, one.rows, run.form), self._ttl_s
-        size_bytes = len(one.request.body) + len(body)
+        ttl_s = self._ttl_s
+        size_bytes = len(one.request.body) + len(kept.body)
         self._responses.put(one.key, kept, size_bytes, self._name, ttl_s)
         if self._results is None or not self._results.awake:
             return
@@ -322,6 +342,11 @@ class InferLane:
         )
 
 
+def kind_of(request: Request) -> tuple[bool, bool]:
+    """What of a head a lane depends on: cached answers allowed, gzip taken."""
+    return uses_cache(request), accepts_gzip(request.headers)
+
+
 def lane_for(front: Any, request: Request, name: str, version: str | None) -> InferLane | None:
     """A lane for requests with this head, or None where the usual path must see each."""
     engine: Engine = front.engine
@@ -329,11 +354,13 @@ def lane_for(front: Any, request: Request, name: str, version: str | None) -> In
     if not headers.keys().isdisjoint(NEEDS_A_LOOK):
         return None
     model = engine.registry.slot(name, version).model
-    if model is None or model.degraded or model.entry.declared.encoder or not model.quick_rows:
+    if model is None or model.degraded or not model.quick_rows:
+        return None
+    if model.entry.declared.encoder or model.entry.declared.decimals is not None:
         return None
     inputs = model.signature.inputs
     if len(inputs) != 1 or inputs[0].datatype == "BYTES" or model.signature.as_declared:
         return None
     if len(inputs[0].shape) != 2 or inputs[0].shape[1] < 1:
         return None
-    return InferLane(front, name, version, uses_cache(request), model)
+    return InferLane(front, name, version, kind_of(request), model)

@@ -19,6 +19,7 @@ from typing import Any
 
 import uvloop
 
+from app.encoding import accepts_gzip
 from app.exchange import Request, Response, error_response
 from app.front import Front
 from app.http1 import Connection, ConnectionCounts, Limits, Listener
@@ -117,6 +118,8 @@ class Server:
 
         def answer() -> None:
             response = call_wsgi(console, request, self.host, self.port)
+            if accepts_gzip(request.headers):
+                self.front.compressor.encode(response)
             connection.call_soon(lambda: connection.answer(response))
 
         try:

@@ -14,8 +14,9 @@ from app.analysis.contracts import Explainer, contract_answer, parse_contract
 from app.analysis.fraud import fraud_answer
 from app.analysis.risk import risk_answer
 from app.analysis.transactions import parse_request
-from app.api.inference import begin_record, timed_infer, wants_cache
+from app.api.inference import begin_record, request_decimals, timed_infer, wants_cache
 from app.exchange import Exchange, Response, json_response
+from app.rounding import rounded_value, without_none
 from engine.errors import ModelFailed
 from engine.types import InferRequest
 
@@ -91,8 +92,12 @@ def _respond(exchange: Exchange, answer: dict[str, Any]) -> Response:
     record = exchange.record
     assert record is not None
     started_ns = time.perf_counter_ns()
-    response = json_response(
+    answer = without_none(
         answer | {"model_version": record.version, "request_id": exchange.request_id}
     )
+    decimals = request_decimals(exchange)
+    if decimals is not None:
+        answer = rounded_value(answer, decimals)
+    response = json_response(answer)
     record.serialization_ns = time.perf_counter_ns() - started_ns
     return response

@@ -6,12 +6,15 @@ import time
 from collections.abc import Callable
 
 from app.exchange import Exchange, Request, Response
+from app.rounding import MOST_DECIMALS
 from engine.call import Call
 from engine.errors import InvalidInput, UnknownModel
+from engine.models.loaded import LoadedModel
 from engine.telemetry.record import RequestMetrics
 from engine.types import InferRequest, InferResult
 
 TIMEOUT_HEADER = b"x-request-timeout-ms"
+DECIMALS_HEADER = b"x-float-decimals"
 LONGEST_TIMEOUT_MS = 3_600_000.0
 
 
@@ -103,6 +106,24 @@ def timeout_ms(exchange: Exchange) -> float:
             f"milliseconds above 0, at most {LONGEST_TIMEOUT_MS:.0f}"
         )
     return value
+
+
+def request_decimals(exchange: Exchange, model: LoadedModel | None = None) -> int | None:
+    """How many decimals the caller, or else the model, wants; None is all.
+
+    Raises InvalidInput for a header that is no number of decimals.
+    """
+    given = exchange.request.headers.get(DECIMALS_HEADER)
+    if given is None:
+        return model.entry.declared.decimals if model is not None else None
+    if given.lower() == b"exact":
+        return None
+    if not given.isdigit() or int(given) > MOST_DECIMALS:
+        raise InvalidInput(
+            f"X-Float-Decimals is {given[:32].decode('latin-1')!r}; it must be exact or 0 to "
+            f"{MOST_DECIMALS}"
+        )
+    return int(given)
 
 
 def record_lines(record: RequestMetrics) -> str:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
+from hashlib import blake2b
 
 from app.api.codec import V2Request, decode_request, encode_answer
-from app.api.inference import PendingCall, begin_record, wants_cache
+from app.api.inference import PendingCall, begin_record, request_decimals, wants_cache
 from app.exchange import Exchange, Pending, Response, error_response, json_response
+from app.rounding import rounded
 from engine.call import Call
 from engine.errors import UnknownModel
 from engine.models.loaded import LoadedModel
@@ -18,12 +20,14 @@ EXTENSIONS = ["binary_tensor_data", "model_repository"]
 LOOP_BYTES = 65_536
 LOOP_BINARY_BYTES = 1_048_576
 """Bodies up to these sizes are decoded on the event loop: a fraction of a millisecond."""
+IF_NONE_MATCH = b"if-none-match"
 JSON_LENGTH = b"inference-header-content-length"
 PLATFORMS = {"onnx": "onnxruntime_onnx", "python": "python"}
 
 
 def server_metadata(exchange: Exchange) -> Response:
-    return json_response({"name": "pyrometer", "version": VERSION, "extensions": EXTENSIONS})
+    about = {"name": "pyrometer", "version": VERSION, "extensions": EXTENSIONS}
+    return tagged(exchange, json_response(about))
 
 
 def live(exchange: Exchange) -> Response:
@@ -45,9 +49,21 @@ def model_metadata(exchange: Exchange) -> Response:
     with engine.registry.lease(args["model"], args.get("version"), wait_s) as model:
         versions = engine.registry.versions(model.name)
         if not model.entry.declared.encoder:
-            return json_response(_metadata(model, model.signature, versions))
+            return tagged(exchange, json_response(_metadata(model, model.signature, versions)))
         with engine.encoder_of(model) as encoder:
-            return json_response(_metadata(model, encoder.signature, versions))
+            about = _metadata(model, encoder.signature, versions)
+            return tagged(exchange, json_response(about))
+
+
+def tagged(exchange: Exchange, response: Response) -> Response:
+    """With an ETag; 304 without the body to a client that has it."""
+    tag = f'"{blake2b(response.body, digest_size=12).hexdigest()}"'
+    headers = [("etag", tag), ("cache-control", "no-cache")]
+    known = {part.strip().removeprefix("W/") for part in exchange.header(IF_NONE_MATCH).split(",")}
+    if tag in known or "*" in known:
+        return Response(304, b"", headers)
+    response.headers += headers
+    return response
 
 
 def _metadata(model: LoadedModel, source: Signature, versions: list[str]) -> dict[str, object]:
@@ -92,7 +108,7 @@ def infer(exchange: Exchange) -> Response | Pending:
     )
     record.preprocessing_ns = time.perf_counter_ns() - exchange.started_ns - exchange.waited_ns
     call = engine.begin(name, version, request.inputs, request.outputs, wants_cache(exchange))
-    pending = PendingCall(exchange, call, lambda call: _encoded(record, call, request))
+    pending = PendingCall(exchange, call, lambda call: _encoded(exchange, record, call, request))
     if call.run is not None:
         return pending.respond()
     if engine.is_quick(call):
@@ -106,9 +122,16 @@ def infer(exchange: Exchange) -> Response | Pending:
     return pending
 
 
-def _encoded(record: RequestMetrics, call: Call, request: V2Request) -> Response:
+def _encoded(
+    exchange: Exchange, record: RequestMetrics, call: Call, request: V2Request
+) -> Response:
     started_ns = time.perf_counter_ns()
-    response = encode_answer(call.model, call.answer(), request)
+    run = call.answer()
+    decimals = request_decimals(exchange, call.model)
+    if decimals is not None:
+        short = {name: rounded(array, decimals) for name, array in run.outputs.items()}
+        run = run._replace(outputs=short)
+    response = encode_answer(call.model, run, request)
     record.serialization_ns = time.perf_counter_ns() - started_ns
     return response
 
@@ -116,6 +139,8 @@ def _encoded(record: RequestMetrics, call: Call, request: V2Request) -> Response
 def may_run_on_loop(exchange: Exchange) -> bool:
     """True for an infer request that neither its body nor a cold model makes long."""
     request = exchange.request
+    if b"content-encoding" in request.headers:
+        return False
     if len(request.body) > (LOOP_BINARY_BYTES if JSON_LENGTH in request.headers else LOOP_BYTES):
         return False
     args = exchange.path_args

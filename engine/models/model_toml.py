@@ -23,7 +23,17 @@ from engine.types import NUMPY_DTYPES, TensorSpec
 
 NAME_PATTERN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
 KEYS = frozenset(
-    {"description", "task", "preload", "serve", "encoder", "inputs", "cache", "accuracy_budget"}
+    {
+        "description",
+        "task",
+        "preload",
+        "serve",
+        "encoder",
+        "inputs",
+        "cache",
+        "response",
+        "accuracy_budget",
+    }
 )
 INPUT_KEYS = frozenset({"name", "datatype", "shape", "columns"})
 METRICS = ("accuracy", "f1_macro", "r2", "roc_auc")
@@ -64,6 +74,7 @@ class Declaration:
     encoder: str = ""
     cache_results: bool = True
     cache_ttl_s: float = 0.0
+    decimals: int | None = None
     inputs: tuple[InputDeclaration, ...] = ()
     budget: AccuracyBudget | None = None
 
@@ -95,6 +106,7 @@ def parse_model_toml(content: bytes) -> Declaration:
         encoder=_encoder(table),
         cache_results=_typed(cache, "results", bool, True),
         cache_ttl_s=_seconds(cache, "ttl_s"),
+        decimals=_decimals(_typed(table, "response", dict, {})),
         inputs=inputs,
         budget=_budget(table),
     )
@@ -179,3 +191,11 @@ def _seconds(table: dict[str, Any], key: str) -> float:
     if type(value) not in (int, float) or not 0 <= value < float("inf"):
         raise ArtefactError(f"model.toml: {key} is {value!r}; it must be a number of seconds >= 0")
     return float(value)
+
+
+def _decimals(response: dict[str, Any]) -> int | None:
+    _refuse_unknown(response, frozenset({"decimals"}), "response.")
+    value = response.get("decimals")
+    if value is not None and (type(value) is not int or not 0 <= value <= 15):
+        raise ArtefactError(f"model.toml: decimals is {value!r}; it must be 0 to 15")
+    return value
