@@ -7,13 +7,18 @@ from typing import Any
 import numpy as np
 
 MOST_DECIMALS = 15
+WHOLE_FROM = 2.0**52
 
 
 def rounded(array: np.ndarray, decimals: int) -> np.ndarray:
     """Float values to so many decimals; one that would become 0 keeps its first digits."""
     if array.dtype.kind != "f":
         return array
-    short = np.round(array, decimals)
+    with np.errstate(over="ignore", invalid="ignore"):
+        short = np.round(array, decimals)
+    # A large value has no decimals to lose, and rounding it would pass through infinity.
+    large = ~(np.abs(array) < WHOLE_FROM)
+    short[large] = array[large]
     lost = (short == 0) & (array != 0)
     if lost.any():
         digits = f"%.{max(0, decimals - 1)}e"

@@ -16,7 +16,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from bench.__main__ import PATH, ROOT
+from bench.__main__ import ROOT
+
+PATH = "/v2/models/breast_cancer/infer"
 
 BODY = json.dumps(
     {"inputs": [{"name": "input", "datatype": "FP64", "shape": [1, 30], "data": [1.0] * 30}]}
