@@ -4,7 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 MODELS ?= $(or $(PYROMETER_MODELS),models)
 
-.PHONY: help setup run test lint fmt examples lock bench zoo budget swaps loads smaller clean
+.PHONY: help setup run test lint fmt examples lock bench batches storms unique \
+	replay encodings coldstart zoo budget swaps loads smaller clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -37,8 +38,26 @@ fmt: setup ## format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: examples ## requests/s and latency against naive Flask + scikit-learn
-	$(BIN)/python -m bench
+bench: examples ## beside MLServer, BentoML, LitServe, Ray Serve, Triton, FastAPI and the limits
+	$(BIN)/python -m bench --models $(MODELS)
+
+batches: examples ## 1 to 1,024 rows, 30 to 3,000 columns, JSON and binary, beside MLServer
+	$(BIN)/python -m bench.batches
+
+storms: examples ## full queues, deadlines, flushes and the end, under load
+	$(BIN)/python -m bench.storms --models $(MODELS)
+
+unique: examples ## what caches cost traffic that never repeats
+	$(BIN)/python -m bench.unique --models $(MODELS)
+
+replay: setup ## what the cache's choice of what to keep is worth
+	$(BIN)/python -m bench.cache_replay
+
+encodings: setup ## what gzip, binary tensors and decimals cost and save
+	$(BIN)/python -m bench.encodings
+
+coldstart: examples ## process start to the first answer, and the idle process' CPU
+	$(BIN)/python -m bench.cold_start --models $(MODELS)
 
 zoo: setup ## estimators of every family over HTTP against their own answers
 	$(BIN)/python -m bench.zoo

@@ -130,7 +130,7 @@
     row.cache = cache;
     const [label, items] = row.querySelectorAll(".col-tier > div");
     titled(label, cache.label);
-    setText(items, plural(cache.items, "item"));
+    setText(items, plural(cache.items, "item") + (cache.awake === false ? ", asleep: no use now" : ""));
     const bounded = cache.budget_bytes > 0;
     const used = bytes(cache.bytes);
     setText(row.querySelector(".bytes-words"), bounded ? `${used} of ${bytes(cache.budget_bytes)}` : used);
@@ -149,6 +149,39 @@
     setText(byId("empty-caches"), "No caches: every request runs its model");
     byId("empty-caches").hidden = caches.length > 0;
     pyrometer.actions.allowFlushAll(caches);
+  }
+
+  function queueRow(queue) {
+    const row = element("tr");
+    row.dataset.queue = queue.queue;
+    const fill = element("div", "meter-fill");
+    row.append(
+      cell("queue", element("div", "cell-1")),
+      cell("bytes", [element("div", "bytes-words"), element("div", "meter", fill)]),
+      cell("refused", "", "refused", true),
+      cell("failed", "", "failed", true),
+      cell("note"),
+    );
+    return row;
+  }
+
+  function fillQueue(row, queue) {
+    titled(row.querySelector(".cell-1"), queue.label);
+    const show = queue.unit === "bytes" ? bytes : count;
+    const words = `${show(queue.used)} of ${show(queue.limit)}${queue.unit === "bytes" ? "" : ` ${queue.unit}`}`;
+    setText(row.querySelector(".bytes-words"), words);
+    const share = queue.limit > 0 ? Math.min(100, (100 * queue.used) / queue.limit) : 0;
+    row.querySelector(".meter-fill").style.width = `${share.toFixed(1)}%`;
+    setText(row.querySelector(".col-refused"), count(queue.refused));
+    setText(row.querySelector(".col-failed"), count(queue.failed));
+    titled(row.querySelector(".col-note"), queue.text);
+  }
+
+  function drawQueues(state) {
+    const queues = state.answer.queues || [];
+    rows(byId("queues-body"), queues, (queue) => queue.queue, queueRow, fillQueue);
+    setText(byId("empty-queues"), "Queues appear with the first figures");
+    byId("empty-queues").hidden = queues.length > 0;
   }
 
   function eventRow() {
@@ -173,5 +206,5 @@
     byId("empty-events").hidden = events.length > 0;
   }
 
-  (pyrometer.drawers = pyrometer.drawers || []).push(drawModels, drawCaches, drawEvents);
+  (pyrometer.drawers = pyrometer.drawers || []).push(drawModels, drawCaches, drawQueues, drawEvents);
 })();

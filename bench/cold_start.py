@@ -1,4 +1,4 @@
-"""Process start to the first successful inference: `python -m bench.cold_start`.
+"""Process start to the first successful inference, and CPU when idle: `make coldstart`.
 
 The first start makes the plans and is not counted; the following ones find them in the
 state directory. A client asks without pause from the moment the process is started.
@@ -15,6 +15,8 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+
+import psutil
 
 from bench.__main__ import ROOT
 
@@ -46,6 +48,24 @@ def first_answer_ms(models: Path, state: Path, port: int) -> tuple[float, bool]:
         process.wait(30)
 
 
+def idle_percent(models: Path, state: Path, port: int, seconds: float) -> float:
+    """CPU of an idle server with its console up, percent of one core."""
+    command = [sys.executable, "-m", "app.cli", "serve", "--port", str(port)]
+    command += ["--models", str(models), "--state", str(state)]
+    process = subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    try:
+        time.sleep(8)  # until the console is built and every model warm
+        watched = psutil.Process(process.pid)
+        before = sum(watched.cpu_times()[:2])
+        time.sleep(seconds)
+        return float(100 * (sum(watched.cpu_times()[:2]) - before) / seconds)
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
 def _status(port: int) -> int:
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     try:
@@ -68,6 +88,7 @@ def main() -> int:
             first_answer_ms(arguments.models, Path(scratch) / "state", 8171 + number)
             for number in range(arguments.runs)
         ]
+        idle = idle_percent(arguments.models, Path(scratch) / "state", 8169, 30)
     times = sorted(elapsed_ms for elapsed_ms, _ in runs)
     imported = sum(mapped for _, mapped in runs)
     print(
@@ -75,6 +96,7 @@ def main() -> int:
         f"median {statistics.median(times):.0f} ms, min {times[0]:.0f}, max {times[-1]:.0f}; "
         f"scikit-learn imported in {imported} of them"
     )
+    print(f"idle: {idle:.2f} % of a core over 30 s")
     return 0
 
 

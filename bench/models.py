@@ -98,7 +98,7 @@ def write_repository(bundled: Path, folder: Path) -> Path:
     return models
 
 
-def write_for_peers(models: Path, name: str, folder: Path) -> Path:
+def write_for_peers(models: Path, name: str, folder: Path, width: int = FEATURES) -> Path:
     """A model as joblib and as the ONNX graph that Pyrometer would serve; returns its folder."""
     import joblib
     import skops.io
@@ -111,7 +111,7 @@ def write_for_peers(models: Path, name: str, folder: Path) -> Path:
     final = estimator.steps[-1][1] if hasattr(estimator, "steps") else estimator
     graph = to_onnx(
         estimator,
-        np.zeros((1, FEATURES), dtype=np.float32),
+        np.zeros((1, width), dtype=np.float32),
         options={id(final): {"zipmap": False}},
     )
     (folder / "model.onnx").write_bytes(graph.SerializeToString())

@@ -57,11 +57,14 @@ def write_script(path: Path, rows: np.ndarray, *, caches: bool = False, batch: i
     return path
 
 
-def measure(url: str, connections: int, script: Path | None, seconds: float) -> Window:
-    """One window of load. Raises RuntimeError when wrk says something else."""
+def measure(
+    url: str, connections: int, script: Path | None, seconds: float, seed: int | None = None
+) -> Window:
+    """One window of load. seed: handed to the script. Raises RuntimeError when wrk fails."""
     command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds:g}s", "--timeout", "20s"]
     command += ["-s", str(script)] if script else ["--latency"]
-    done = subprocess.run([*command, url], capture_output=True, text=True, check=True)
+    command += [url] if seed is None else [url, "--", str(seed)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
     return read_window(done.stdout)
 
 

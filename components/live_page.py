@@ -8,7 +8,7 @@ from components.catalogue import CatalogueEntries
 from components.charts import SYSTEM, TRAFFIC, chart_panel
 from components.frame import Place
 from components.phases import phases_panel
-from components.tables import caches_panel, events_panel, models_panel
+from components.tables import caches_panel, events_panel, models_panel, queues_panel
 from components.tiles import tiles
 
 PLACES = (
@@ -16,6 +16,7 @@ PLACES = (
     Place("#panel-models", "Models", "models"),
     Place("#panel-phases", "Phases", "phases"),
     Place("#panel-caches", "Caches", "caches"),
+    Place("#panel-queues", "Queues", "queues"),
     Place("#panel-cpu", "System", "system"),
     Place("#panel-events", "Events", "events"),
 )
@@ -32,6 +33,7 @@ def live_page(entries: CatalogueEntries = ()) -> html.Div:
                     models_panel(),
                     phases_panel(),
                     caches_panel(),
+                    queues_panel(),
                     *(chart_panel(spec, entries) for spec in SYSTEM),
                     events_panel(),
                 ],

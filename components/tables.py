@@ -37,6 +37,13 @@ CACHE_COLUMNS = (
     Column("rate", "Hits, %", "end"),
     Column("action", "", "end"),
 )
+QUEUE_COLUMNS = (
+    Column("queue", "Where requests wait"),
+    Column("bytes", "Now, of limit"),
+    Column("refused", "Refused", "end"),
+    Column("failed", "Failed", "end"),
+    Column("note", "Since start"),
+)
 
 
 def _heading(column: Column) -> html.Th:
@@ -119,6 +126,14 @@ def caches_panel() -> html.Section:
         tip,
         span=6,
         head=(note, flush),
+    )
+
+
+def queues_panel() -> html.Section:
+    """Everything that can fill up: connections, threads, slots, queues, disk."""
+    note = html.Div(className="readout")
+    return panel(
+        "panel-queues", "Queues", "", table("queues", QUEUE_COLUMNS), span=12, head=(note,)
     )
 
 

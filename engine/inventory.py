@@ -19,6 +19,7 @@ def inventory(engine: Engine) -> dict[str, Any]:
     return {
         "models": [_model(engine, slot) for slot in engine.registry.slots()],
         "caches": caches(engine),
+        "queues": queues(engine),
         "problems": dict(engine.problems),
     }
 
@@ -117,3 +118,63 @@ def _data_tier(name: str, label: str, tier: MemoryTier) -> dict[str, Any]:
         "limit_bytes": tier.limit_bytes,
         "hit_percent": 100 * counters.hits / lookups if lookups else None,
     }
+
+
+def queues(engine: Engine) -> list[dict[str, Any]]:
+    """Everything that may fill up: how full it is, its bound, and what was turned away."""
+    figures = {name: read() for name, read in engine.figures.items()}
+    own = figures["engine"]
+    scheduler, loads = own["scheduler"], own["loads"]
+    rows = [
+        _queue("slots", "CPU slots", scheduler["running"], scheduler["slots"], "busy")
+        | {"text": f"{scheduler['jobs']} runs, at most {scheduler['largest_batch']} in a batch"},
+        _queue(
+            "models",
+            "Waiting for a slot",
+            scheduler["queued"],
+            scheduler["limit_per_model"],
+            "waiting",
+        )
+        | {"refused": scheduler["refused"], "text": "the limit is for each model"},
+        _queue("loads", "Loads", loads["queued"], loads["limit"], "waiting")
+        | {"text": f"{loads['workers']} at once", "failed": loads["failures"]},
+    ]
+    for name, disk in own["disk"].items():
+        rows.append(
+            _queue(f"disk-{name}", f"Disk, {name}", disk["bytes"], disk["budget_bytes"], "bytes")
+            | {
+                "refused": disk["dropped"],
+                "text": f"{disk['written']} written, {disk['hits']} read",
+            }
+        )
+    http = figures.get("http")
+    return [*_http_queues(http), *rows] if http else rows
+
+
+def _queue(name: str, label: str, used: int, limit: int, unit: str) -> dict[str, Any]:
+    return {
+        "queue": name,
+        "label": label,
+        "used": used,
+        "limit": limit,
+        "unit": unit,
+        "refused": 0,
+        "failed": 0,
+        "text": "",
+    }
+
+
+def _http_queues(http: dict[str, Any]) -> list[dict[str, Any]]:
+    connections, threads, lane = http["connections"], http["threads"], http["fast_lane"]
+    together = lane["answered_together"] / lane["runs_together"] if lane["runs_together"] else 0
+    accepted = f"{connections['accepted']} accepted; {together:.3g} requests a run on the loop"
+    return [
+        _queue("connections", "Connections", connections["open"], connections["limit"], "open")
+        | {
+            "refused": connections["refused"],
+            "failed": connections["timed_out"] + connections["malformed"],
+            "text": accepted,
+        },
+        _queue("threads", "Waiting for a thread", threads["queued"], threads["limit"], "waiting")
+        | {"failed": threads["failures"], "text": f"{threads['workers']} threads"},
+    ]

@@ -17,7 +17,7 @@ class Served(litserve.LitAPI):
     def setup(self, device: str) -> None:
         self.run = predictor(Path(FOLDER), KIND)
 
-    def decode_request(self, request: dict[str, Any]) -> np.ndarray:
+    def decode_request(self, request):  # LitServe reads annotations: none is any JSON
         return rows_of(request)
 
     def batch(self, inputs: list[np.ndarray]) -> np.ndarray:
