@@ -1,6 +1,7 @@
 """Overload, deadlines, flushes and the end, under load: `make storms`.
 
-One server, default settings, four callers checking a fast model's answers all the while.
+One server, default settings but for batching, which would make the slow model fast; four
+callers check a fast model's answers all the while.
 
     full       100 callers of a 200 ms model: 200 or 429, refusals within 50 ms
     deadlines  32 callers with 300 ms each: 200 or 504, nothing run that was given up
@@ -148,7 +149,7 @@ def run(folder: Path, bundled: Path, seconds: float) -> list[tuple[str, Outcome]
     bodies = [body_of(row.reshape(1, -1)) for row in rows_of(bundled)[:100]]
     found: list[tuple[str, Outcome]] = []
     no_cache = {"Cache-Control": "no-cache"}
-    with serving(folder) as (port, process_id):
+    with serving(folder, "--batching", "off") as (port, process_id):
         until_ready(f"http://127.0.0.1:{port}/v2/health/ready")
         ask = fast_ask(bodies, answers(port, bodies))
 

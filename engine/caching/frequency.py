@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 
-LEAST_CELLS = 1 << 17
+LEAST_CELLS = 1 << 19
 MOST_CELLS = 1 << 22
 MOST_COUNT = 15
 _HALVES = bytes(count >> 1 for count in range(256))

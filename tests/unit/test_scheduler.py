@@ -146,8 +146,9 @@ def test_a_batch_waits_for_company_only_while_its_model_runs(held: Held) -> None
 def test_a_timer_ends_the_wait(held: Held) -> None:
     scheduler = Scheduler(slots=2, max_queued=8, execute=held)
     policy = BatchPolicy(max_rows=3, max_wait_ns=50_000_000)
-    for _ in range(2):
-        scheduler.submit(Job("a", 1, "x", policy))
+    scheduler.submit(Job("a", 1, "x", policy))
+    until(lambda: len(held.ran) == 1, 5, "the first runs")
+    scheduler.submit(Job("a", 1, "x", policy))
     until(lambda: len(held.ran) == 2, 5, "the second has waited long enough")
     held.let_go(scheduler)
     scheduler.close(5)
