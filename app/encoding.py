@@ -40,7 +40,8 @@ class Compressor:
     level: 1 until `calibrate` has measured the others. costs_ms: by level, for 100 KB.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, enabled: bool = True) -> None:
+        self.enabled = enabled
         self.level = LEVELS[0]
         self.costs_ms: dict[int, float] = {}
         self.responses = self.bytes_in = self.bytes_out = 0
@@ -56,7 +57,7 @@ class Compressor:
 
     def compress(self, body: bytes) -> bytes | None:
         """gzip of a body, or None where it does not pay."""
-        if len(body) < LEAST_BYTES:
+        if len(body) < LEAST_BYTES or not self.enabled:
             return None
         packed = _gzip(body, self.level)
         if len(packed) > MOST_SHARE * len(body):

@@ -227,7 +227,8 @@ class Exchange:
         return values.get(name, [None])[0]
 
 
-Handler = Callable[[Exchange], "Response | Pending"]
+Handler = Callable[[Exchange], "Response | Pending | None"]
+"""None: on the event loop, it would have to wait; a thread is to run it."""
 
 
 def parse_json(content: bytes) -> Any:

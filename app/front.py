@@ -57,7 +57,7 @@ class Front:
         self.engine = engine
         self.router = Router()
         self.connections: ConnectionCounts | None = None
-        self.compressor = Compressor()
+        self.compressor = Compressor(engine.settings.gzip)
         engine.figures["http"] = self.http_figures
         extra = engine.settings.allowed_hosts.split(",")
         self._hosts = {"localhost", engine.settings.host.lower(), *map(str.strip, extra)} - {""}
@@ -139,7 +139,7 @@ class Front:
 
     def _open_lane(self, request: Request, head: Head, match: Match) -> None:
         """Requests with this head passed the guards: the next of them may go together."""
-        if not self.engine.settings.optimise:
+        if not (self.engine.settings.optimise and self.engine.settings.fast_lane):
             return
         name, version = match.path_args["model"], match.path_args.get("version")
         with contextlib.suppress(UnknownModel):
@@ -192,8 +192,11 @@ class Front:
             exchange.cpu_ns = time.thread_time_ns() - cpu_ns
         if isinstance(response, Response):
             self._answer(exchange, response, client)
-        else:
+        elif response is not None:
             self._await(exchange, response, client)
+        else:
+            exchange.may_wait = True
+            self._run_on_thread(exchange, handler, client)
 
     def _answer(self, exchange: Exchange, response: Response, client: Connection) -> None:
         if len(response.body) > LOOP_GZIP_BYTES and accepts_gzip(exchange.request.headers):
@@ -279,6 +282,7 @@ class Front:
 
     def _run_waiting(self, exchange: Exchange, handler: Handler) -> Response:
         response = self._run(exchange, handler)
+        assert response is not None, "a handler that may wait answers"
         if isinstance(response, Response):
             return response
         ended = threading.Event()
@@ -293,7 +297,7 @@ class Front:
 
     # both
 
-    def _run(self, exchange: Exchange, handler: Handler) -> Response | Pending:
+    def _run(self, exchange: Exchange, handler: Handler) -> Response | Pending | None:
         try:
             exchange.deadline_ms = timeout_ms(exchange)
             if exchange.request.cancelled:

@@ -18,6 +18,7 @@ import logging
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from email.utils import formatdate
 from typing import Any
 
 import httptools
@@ -59,6 +60,17 @@ REASONS = {
 }
 _OK = "HTTP/1.1 200 OK\r\n"
 
+
+class Date:
+    """The Date header's line, made once a second by the sweep."""
+
+    line = f"date: {formatdate(usegmt=True)}\r\n"
+
+    @classmethod
+    def renew(cls) -> None:
+        cls.line = f"date: {formatdate(usegmt=True)}\r\n"
+
+
 Serve = Callable[[Request, "Connection"], None]
 
 
@@ -98,6 +110,7 @@ class Listener:
 
     def sweep(self) -> None:
         """Close what has been idle, or has sent half a request, for too long."""
+        Date.renew()
         now = self.loop.time()
         for connection in list(self.connections):
             connection.sweep(now)
@@ -266,6 +279,8 @@ class Connection(asyncio.Protocol):
         if self._closing:
             return
         chunks = self._chunks
+        if not self._target.startswith(b"/"):
+            self._target = _origin_form(self._target)
         request = Request(
             self._parser.get_method(),
             self._target,
@@ -388,6 +403,16 @@ class Connection(asyncio.Protocol):
             self._close()
 
 
+def _origin_form(target: bytes) -> bytes:
+    """Path and query of a target in absolute form, as proxies send it."""
+    try:
+        url = httptools.parse_url(target)
+    except httptools.HttpParserInvalidURLError:
+        return b"/" + target
+    query = b"?" + url.query if url.query else b""
+    return (url.path or b"/") + query
+
+
 def _rendered(response: Response, keeps: bool, head_only: bool) -> bytes:
     """The answer's bytes. Names and values of headers are our own or checked at their source."""
     status, body = response.status, response.body
@@ -395,5 +420,5 @@ def _rendered(response: Response, keeps: bool, head_only: bool) -> bytes:
     fields = "".join([f"{name}: {value}\r\n" for name, value in response.headers])
     close = "" if keeps else "connection: close\r\n"
     length = "" if status in (204, 304) else f"content-length: {len(body)}\r\n"
-    head = f"{line}{fields}{response.lines}{length}{close}\r\n".encode("latin-1")
+    head = f"{line}{Date.line}{fields}{response.lines}{length}{close}\r\n".encode("latin-1")
     return head if head_only else head + body

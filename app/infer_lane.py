@@ -26,7 +26,7 @@ from app.api.codec import FLOAT64, SMALL
 from app.api.inference import record_lines, uses_cache
 from app.encoding import LEAST_BYTES, accepts_gzip
 from app.exchange import Request
-from app.http1 import Connection
+from app.http1 import Connection, Date
 from engine.caching.key import MatrixKey
 from engine.caching.memory import MISS, tensors_bytes
 from engine.engine import Engine
@@ -192,7 +192,7 @@ class InferLane:
         record.finished_at = time.time()
         self._engine.recorder.append(record)
         head = (
-            f"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n{encoding}"
+            f"HTTP/1.1 200 OK\r\n{Date.line}content-type: application/json\r\n{encoding}"
             f"{record_lines(record)}x-request-id: {record.request_id}\r\n"
             f"content-length: {len(body)}\r\n\r\n"
         )

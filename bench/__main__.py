@@ -4,7 +4,7 @@ The same model, the same 500 rows, wrk with one row a request. Our server stays 
 settings and full telemetry; each peer is started, measured in windows that alternate with
 ours, and stopped before the next one, so that no idle peer costs the one measured. Figures
 are medians, ratios the median of the pairs' ratios. Caches are refused by a header unless
-named. The tables go to bench/results.md, the windows to bench/results.json.
+named. The tables go to docs/benchmarks.md, the windows to bench/results.json.
 """
 
 from __future__ import annotations
@@ -244,7 +244,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="bench-") as scratch:
         results = run(Bench(given.models, Path(scratch), given.windows, given.seconds), chosen)
     text = report(results)
-    (ROOT / "bench/results.md").write_text(text)
+    (ROOT / "docs/benchmarks.md").write_text(text)
     (ROOT / "bench/results.json").write_text(as_json(results))
     print(text)
     return 0

@@ -80,6 +80,11 @@ class Settings:
         0, "runs over inline_us at once; 0: one less than the cores, at least one", low=0
     )
     model_queue: int = _setting(64, "requests that may wait for one model's turn", low=1)
+    fast_lane: bool = _setting(
+        True, "answer usual requests that the event loop read in one turn with one run"
+    )
+    gzip: bool = _setting(True, "pack answers over 1 KB for clients that take it")
+    analysis_nulls: bool = _setting(False, "keep null values in the answers of /analyze")
     batching: bool = _setting(True, "join waiting rows into one run where the plan says it pays")
     batch_max_rows: int = _setting(128, "rows of a joined run", unit="rows", low=1)
     batch_max_wait_us: float = _setting(

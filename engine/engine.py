@@ -2,31 +2,24 @@
 
 from __future__ import annotations
 
-import os
-import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future, wait
 from dataclasses import asdict
 from typing import Any
-
-import numpy as np
 
 from engine.batching.policy import Lanes
 from engine.caching.budget import MemoryBudget
 from engine.caching.disk import DiskTier
 from engine.caching.embeddings import EmbeddingCache
 from engine.caching.key import is_sampled, result_key
-from engine.caching.memory import MISS, MemoryTier, tensors_bytes
-from engine.caching.payload import dump_run, load_run
-from engine.caching.single_flight import SingleFlight
-from engine.call import Call, Flight, Flights
+from engine.caching.memory import MISS, MemoryTier
+from engine.call import Call
 from engine.config import Settings
 from engine.errors import InvalidInput, ModelFailed, PyrometerError, UnknownModel
 from engine.executors.pool import WorkerPool, pool_figures
-from engine.executors.scheduler import Job, Scheduler
 from engine.inventory import inventory
-from engine.models.loaded import LoadedModel, Run
+from engine.models.loaded import LoadedModel
 from engine.models.opener import PlainOpener, PlanningOpener
 from engine.models.plan_store import PlanStore
 from engine.models.registry import Registry
@@ -34,6 +27,7 @@ from engine.models.repository import ModelEntry, read_repository
 from engine.models.slots import Lease, Slot
 from engine.models.trust import TrustFile
 from engine.models.watcher import Watcher
+from engine.runs import Runs
 from engine.telemetry.record import ProcessMemory
 from engine.telemetry.recorder import Recorder
 from engine.telemetry.ticker import Ticker
@@ -41,8 +35,6 @@ from engine.types import InferRequest, InferResult, Tensors
 from engine.version import VERSION
 
 TIERS = ("models", "results", "embeddings", "responses")
-STALL_NS = 20_000_000
-"""A run in a thread that must not wait, this much longer than its plan said, is counted."""
 
 
 class Engine:
@@ -103,10 +95,7 @@ class Engine:
             [tier for tier in tiers if tier is not None],
             lambda: self.registry.resident_bytes,
         )
-        self._shared: SingleFlight[Run] = SingleFlight()
-        slots = settings.cpu_slots or max(1, (os.cpu_count() or 1) - 1)
-        self.scheduler = Scheduler(slots, settings.model_queue, self._execute)
-        self.flights = Flights(self.scheduler)
+        self.runs = Runs(settings, self.embeddings, self.results_disk)
 
     def _disk(self, name: str) -> DiskTier:
         return DiskTier(self.settings.state / "cache" / name, self.settings.spill_bytes)
@@ -126,8 +115,11 @@ class Engine:
 
     def _figures(self) -> dict[str, Any]:
         """Queues and slots, as /performance/system shows them."""
-        counts = asdict(self.scheduler.counts)
-        slots = {"slots": self.scheduler.slots, "limit_per_model": self.scheduler.max_queued}
+        counts = asdict(self.runs.scheduler.counts)
+        slots = {
+            "slots": self.runs.scheduler.slots,
+            "limit_per_model": self.runs.scheduler.max_queued,
+        }
         disks = {"results": self.results_disk, "embeddings": self.embeddings_disk}
         return {
             "scheduler": counts | slots,
@@ -145,7 +137,7 @@ class Engine:
         self._watcher.stop()
         self.ticker.stop()
         self.registry.close()
-        self.scheduler.close(wait_s=5)
+        self.runs.scheduler.close(wait_s=5)
         self.pool.close(wait_s=2)
         for disk in (self.results_disk, self.embeddings_disk):
             if disk is not None:
@@ -198,7 +190,7 @@ class Engine:
         )
         try:
             if call.run is None:
-                self.compute(call)
+                self.runs.compute(call)
             return call.result()
         finally:
             call.close()
@@ -210,13 +202,16 @@ class Engine:
         tensors: Tensors,
         outputs: tuple[str, ...],
         use_cache: bool,
+        waits: bool = True,
     ) -> Call:
         """A call on a warm model, its tensors bound; `run` is there when a cache has it.
 
-        Waits for a cold model. The caller closes the call. Raises as `infer`.
+        waits: for a cold model; otherwise ModelLoading is raised at once. The caller closes the
+        call. Raises as `infer`.
         """
         entered_ns = time.perf_counter_ns()
-        call = Call(self.registry.lease(name, version, self.settings.load_wait_s), use_cache)
+        wait_s = self.settings.load_wait_s if waits else 0.0
+        call = Call(self.registry.lease(name, version, wait_s), use_cache)
         try:
             if call.cold:
                 leased_ns = time.perf_counter_ns()
@@ -254,145 +249,6 @@ class Engine:
             else:
                 results.counters.bypassed += 1
 
-    def is_quick(self, call: Call) -> bool:
-        """True when the plan measured the run as short enough for a thread that must not wait."""
-        return call.encoder is None and call.rows <= call.model.quick_rows
-
-    def compute(self, call: Call) -> None:
-        """Run a call and wait for its end. Raises Overloaded when it finds no place."""
-        if call.encoder is not None or call.rows <= call.model.quick_rows:
-            self._run_shared(call)
-            return
-        ended = threading.Event()
-        call.on_done = ended.set
-        self.start_call(call)
-        ended.wait()
-
-    def run_now(self, call: Call) -> None:
-        """Run a quick call in this thread."""
-        began_ns = time.perf_counter_ns()
-        try:
-            call.run = call.model.run(call.inputs, call.outputs)
-        except Exception as error:
-            call.error = error
-        ran_ns = time.perf_counter_ns()
-        call.inference_ns, call.batch_rows = ran_ns - began_ns, call.rows
-        if ran_ns - began_ns > STALL_NS:
-            call.model.stalled()
-        if call.tier is not None and call.run is not None:
-            self._keep(call, call.run)
-            call.postprocess_ns += time.perf_counter_ns() - ran_ns
-
-    def _run_shared(self, call: Call) -> None:
-        """Run here, or share the run of an equal call in another thread."""
-        if call.tier is None:
-            self._timed(call, self._run)
-            return
-        began_ns = time.perf_counter_ns()
-        try:
-            call.run, led = self._shared.run(call.key, lambda: self._run(call))
-        except Exception as error:
-            call.error, led = error, True
-        ran_ns = time.perf_counter_ns()
-        if not led:
-            call.queue_ns = ran_ns - began_ns
-            return
-        call.inference_ns, call.batch_rows = ran_ns - began_ns, call.rows
-        if call.run is not None:
-            self._keep(call, call.run)
-            call.postprocess_ns += time.perf_counter_ns() - ran_ns
-
-    @staticmethod
-    def _timed(call: Call, run: Callable[[Call], Run]) -> None:
-        began_ns = time.perf_counter_ns()
-        try:
-            call.run = run(call)
-        except Exception as error:
-            call.error = error
-        call.inference_ns, call.batch_rows = time.perf_counter_ns() - began_ns, call.rows
-
-    @staticmethod
-    def _keep(call: Call, run: Run) -> None:
-        assert call.tier is not None
-        model = call.model
-        size_bytes, ttl_s = tensors_bytes(run.outputs), model.entry.declared.cache_ttl_s
-        call.tier.put(call.key, run, size_bytes, model.name, ttl_s)
-
-    def start_call(self, call: Call) -> None:
-        """Run a call on a CPU slot; its `on_done` is called once, from any thread.
-
-        Raises Overloaded at once when too many wait for its model.
-        """
-        policy = call.model.batching
-        kind = (call.model, call.outputs, _layout(call.inputs)) if policy.batches else None
-        self.flights.start(call, Flight(call, kind, policy))
-
-    def _execute(self, jobs: list[Job]) -> None:
-        """On a slot: run flights of one kind, together where there are several."""
-        flights = [job for job in jobs if isinstance(job, Flight) and self.flights.board(job)]
-        began_ns = time.perf_counter_ns()
-        if len(flights) > 1 and self._execute_batch(flights, began_ns):
-            return
-        for flight in flights:
-            began_ns = time.perf_counter_ns()
-            call, error = flight.members[0], None
-            run = self._read_back(call)
-            hit = run is not None
-            try:
-                if run is None:
-                    run = self._run(call)
-                    self._keep_both(call, run)
-            except Exception as raised:
-                error = raised
-            self.flights.land(flight, run, error, began_ns, 0 if hit else call.rows, hit)
-
-    def _execute_batch(self, flights: list[Flight], began_ns: int) -> bool:
-        """Run flights as one batch; False when it failed, so that each is to run alone."""
-        calls = [flight.members[0] for flight in flights]
-        first = calls[0]
-        rows = sum(call.rows for call in calls)
-        try:
-            joined = {
-                name: np.concatenate([call.inputs[name] for call in calls]) for name in first.inputs
-            }
-            answer = first.model.run(joined, first.outputs)
-            place, parts = 0, []
-            for call in calls:
-                parts.append(_rows_of(answer, rows, place, place + call.rows))
-                place += call.rows
-        except Exception:
-            # One of them is to blame; alone, only that one fails.
-            return False
-        for flight, call, part in zip(flights, calls, parts, strict=True):
-            self._keep_both(call, part)
-            self.flights.land(flight, part, None, began_ns, rows)
-        return True
-
-    def _read_back(self, call: Call) -> Run | None:
-        """A slow model's answer from disk, into memory too."""
-        if call.tier is None or self.results_disk is None or call.model.entry.declared.cache_ttl_s:
-            return None
-        payload = self.results_disk.read(call.key)
-        if payload is None:
-            return None
-        try:
-            outputs, form = load_run(payload)
-        except ValueError:
-            return None
-        run = Run(outputs, form)
-        self._keep(call, run)
-        return run
-
-    def _keep_both(self, call: Call, run: Run) -> None:
-        """Keep a slow model's answer in memory and, unless it is to expire, on disk."""
-        if call.tier is None:
-            return
-        self._keep(call, run)
-        if self.results_disk is not None and not call.model.entry.declared.cache_ttl_s:
-            self.results_disk.offer(
-                call.key, lambda: dump_run(run.outputs, run.form), call.model.name
-            )
-
     def encoder_of(self, model: LoadedModel) -> Lease:
         """A lease on the model that encodes another's input.
 
@@ -407,33 +263,6 @@ class Engine:
             with encoder:
                 raise ModelFailed(f"encoder {name!r} of {model.name} has an encoder itself")
         return encoder
-
-    def _run(self, call: Call) -> Run:
-        """Run the model, on its encoder's output where it names one."""
-        if call.encoder is None:
-            return call.model.run(call.inputs, call.outputs)
-        vectors = self._encode(call, call.encoder)
-        name = call.model.signature.inputs[0].name
-        return call.model.run(call.model.signature.bind({name: vectors}), call.outputs)
-
-    def _encode(self, call: Call, encoder: LoadedModel) -> np.ndarray:
-        output = encoder.signature.check_outputs(())
-
-        def encode(places: list[int]) -> np.ndarray:
-            rows = {name: array[places] for name, array in call.inputs.items()}
-            return encoder.run(rows, output).outputs[output[0]]
-
-        if self.embeddings is None or not call.use_cache:
-            call.encoder_misses = call.rows
-            return encode(list(range(call.rows)))
-        singles = (
-            {name: array[place : place + 1] for name, array in call.inputs.items()}
-            for place in range(call.rows)
-        )
-        keys = [result_key(encoder.digest, single, output) for single in singles]
-        embedded = self.embeddings.rows(keys, encode, encoder.name)
-        call.encoder_hits, call.encoder_misses = embedded.hits, embedded.misses
-        return embedded.vectors
 
     def warm_up(self, names: Iterable[str] | None = None) -> list[dict[str, Any]]:
         """Load what is absent and run real rows at batch 1, 8 and 32.
@@ -520,19 +349,3 @@ class Engine:
             if disk is not None and tier in (None, name):
                 disk.clear(model)
         return sum(items for items, _ in freed), sum(size for _, size in freed)
-
-
-def _layout(inputs: Mapping[str, np.ndarray]) -> tuple[Any, ...]:
-    """What two requests must have in common for their rows to be joined."""
-    return tuple((name, array.dtype, array.shape[1:]) for name, array in inputs.items())
-
-
-def _rows_of(run: Run, rows: int, begin: int, end: int) -> Run:
-    """Some rows of a batch's answer, as arrays of their own. Raises when it has other rows."""
-    outputs = {}
-    for name, array in run.outputs.items():
-        if len(array) != rows:
-            raise ModelFailed(f"output {name!r} has {len(array)} rows for {rows}")
-        outputs[name] = part = array[begin:end].copy()
-        part.flags.writeable = False
-    return Run(outputs, run.form)

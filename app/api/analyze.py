@@ -92,9 +92,9 @@ def _respond(exchange: Exchange, answer: dict[str, Any]) -> Response:
     record = exchange.record
     assert record is not None
     started_ns = time.perf_counter_ns()
-    answer = without_none(
-        answer | {"model_version": record.version, "request_id": exchange.request_id}
-    )
+    answer = answer | {"model_version": record.version, "request_id": exchange.request_id}
+    if not exchange.engine.settings.analysis_nulls:
+        answer = without_none(answer)
     decimals = request_decimals(exchange)
     if decimals is not None:
         answer = rounded_value(answer, decimals)

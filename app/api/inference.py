@@ -49,7 +49,7 @@ def timed_infer(exchange: Exchange, request: InferRequest) -> InferResult:
     )
     try:
         if call.run is None:
-            engine.compute(call)
+            engine.runs.compute(call)
         book(record, call)
         return call.result()
     finally:
@@ -154,7 +154,7 @@ class PendingCall:
         """Queue it. Raises Overloaded when its model's queue is full."""
         self.call.on_done = on_done
         try:
-            self._exchange.engine.start_call(self.call)
+            self._exchange.engine.runs.start(self.call)
         except Exception:
             self.call.close()
             raise
@@ -171,7 +171,7 @@ class PendingCall:
 
     def leave(self) -> bool:
         """Take it out before it runs; False when it runs already or has ended."""
-        return self._exchange.engine.flights.leave(self.call)
+        return self._exchange.engine.runs.flights.leave(self.call)
 
     def fail(self, error: Exception) -> None:
         """End it, once it has left, with an error."""

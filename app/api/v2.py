@@ -10,7 +10,7 @@ from app.api.inference import PendingCall, begin_record, request_decimals, wants
 from app.exchange import Exchange, Pending, Response, error_response, json_response
 from app.rounding import rounded
 from engine.call import Call
-from engine.errors import UnknownModel
+from engine.errors import ModelLoading, UnknownModel
 from engine.models.loaded import LoadedModel
 from engine.models.signature import Signature
 from engine.telemetry.record import RequestMetrics
@@ -95,8 +95,8 @@ def model_ready(exchange: Exchange) -> Response:
     return json_response(body | {"error": f"model {slot.entry.name!r} is not ready: {why}"}, 503)
 
 
-def infer(exchange: Exchange) -> Response | Pending:
-    """POST /v2/models/{model}[/versions/{version}]/infer"""
+def infer(exchange: Exchange) -> Response | Pending | None:
+    """POST /v2/models/{model}[/versions/{version}]/infer; None when it needs a thread."""
     args, engine = exchange.path_args, exchange.engine
     name, version = args["model"], args.get("version")
     record = begin_record(exchange, "/v2/models/{model}/infer", name)
@@ -107,17 +107,29 @@ def infer(exchange: Exchange) -> Response | Pending:
         engine.settings.max_elements,
     )
     record.preprocessing_ns = time.perf_counter_ns() - exchange.started_ns - exchange.waited_ns
-    call = engine.begin(name, version, request.inputs, request.outputs, wants_cache(exchange))
+    try:
+        call = engine.begin(
+            name,
+            version,
+            request.inputs,
+            request.outputs,
+            wants_cache(exchange),
+            waits=exchange.may_wait,
+        )
+    except ModelLoading:
+        if exchange.may_wait:
+            raise
+        return None  # it was evicted a moment ago
     pending = PendingCall(exchange, call, lambda call: _encoded(exchange, record, call, request))
     if call.run is not None:
         return pending.respond()
-    if engine.is_quick(call):
-        engine.run_now(call)
+    if engine.runs.is_quick(call):
+        engine.runs.run_now(call)
         return pending.respond()
     if exchange.deadline_ms:
         call.deadline_ns = exchange.started_ns + int(exchange.deadline_ms * 1e6)
     if exchange.may_wait and call.encoder is not None:
-        engine.compute(call)
+        engine.runs.compute(call)
         return pending.respond()
     return pending
 

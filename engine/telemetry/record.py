@@ -22,10 +22,10 @@ class RequestMetrics:
 
     batch_rows: rows of the run that answered, others' included; 0 where none ran.
     backend: the form that answered. degraded: another form has failed and this one stands in.
-    cpu_ns is this request's own thread time, 0 where it was not read (on the event loop it is
-    read for one request in 16). memory_before_mb and memory_after_mb are the
-    whole process' resident memory; they are read for cold requests, for those over 5 ms
-    (after only) and for a sample, and are None elsewhere.
+    cpu_ns is this request's own thread time, 0 where it was not read: on the event loop it is
+    read for one request in 16, and not for those answered together. memory_before_mb and
+    memory_after_mb are the whole process' resident memory; they are read for cold requests, for
+    those over 5 ms (after only) and for a sample, and are None elsewhere.
     """
 
     request_id: str
