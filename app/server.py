@@ -56,6 +56,7 @@ class Server:
             settings.max_body_bytes,
             settings.keep_alive_s,
             settings.read_timeout_s,
+            settings.spin_us / 1e6,
         )
         self._listener = Listener(self._serve, limits, self._loop)
         front.connections = self._listener.counts

@@ -70,6 +70,13 @@ class Settings:
     read_timeout_s: float = _setting(
         10.0, "longest a client may pause within a request", unit="s", low=0.1
     )
+    spin_us: float = _setting(
+        200.0,
+        "after an answer that followed another this soon, look for the next without sleeping",
+        unit="us",
+        low=0.0,
+        high=10_000.0,
+    )
     inline_us: float = _setting(
         1000.0,
         "a run whose plan measured less is run on the event loop; others get a CPU slot",

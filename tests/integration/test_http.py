@@ -57,13 +57,6 @@ def read_answer(client: socket.socket) -> tuple[int, bytes]:
     return int(header.split(b" ")[1]), body
 
 
-def connections(server: RunningServer) -> dict[str, int]:
-    figures: dict[str, int] = call(server.port, "GET", "/performance/system")[2]["http"][
-        "connections"
-    ]
-    return figures
-
-
 def test_a_request_in_single_bytes_is_answered(client: socket.socket) -> None:
     for byte in head(len(BODY)) + BODY:
         client.sendall(bytes([byte]))
@@ -109,22 +102,6 @@ def test_a_target_in_absolute_form_is_its_path(client: socket.socket) -> None:
     client.sendall(head(0, path="http://localhost/v2/health/live?x=1", method="GET"))
     status, body = read_answer(client)
     assert (status, body) == (200, b'{"live":true}')
-
-
-def test_a_client_that_reads_nothing_is_cut_off(strict: RunningServer) -> None:
-    until(lambda: strict.answers("/v2/health/live"), 10, "room for a connection")
-    before = connections(strict)["timed_out"]
-    deaf = socket.create_connection(("127.0.0.1", strict.port))
-    deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-    asked = head(0, path="/performance/live?since=0", method="GET")
-    for _ in range(400):
-        deaf.setblocking(False)
-        try:
-            deaf.send(asked)
-        except BlockingIOError:
-            break
-    until(lambda: connections(strict)["timed_out"] > before, 20, "it is cut off")
-    deaf.close()
 
 
 @pytest.mark.parametrize(
