@@ -56,7 +56,7 @@ class Front:
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
         self.router = Router()
-        self.connections: ConnectionCounts | None = None
+        self.connections = ConnectionCounts()
         self.compressor = Compressor(engine.settings.gzip)
         engine.figures["http"] = self.http_figures
         extra = engine.settings.allowed_hosts.split(",")
@@ -156,7 +156,7 @@ class Front:
 
     def http_figures(self) -> dict[str, Any]:
         """Connections and how requests were answered, as /performance/system shows them."""
-        counts = asdict(self.connections) if self.connections is not None else {}
+        counts = asdict(self.connections)
         lanes = {
             "lanes": len(self._lanes),
             "answered_together": sum(lane.answered for lane in self._lanes.values()),
