@@ -10,7 +10,7 @@ import numpy as np
 from engine.types import Tensors
 
 MAX_BEGUN = 64
-SAMPLE_MASK = 31
+SAMPLE_MASK = 127
 
 
 def result_key(model_digest: bytes, inputs: Tensors, outputs: tuple[str, ...]) -> bytes:

@@ -8,7 +8,7 @@ oldest item on probation: the one asked for more often stays, so that a scan of 
 nobody asks for twice displaces nothing. An item asked for again on probation is protected.
 
 A tier that is no use sleeps: while fewer than 1 in 100 lookups hit, only a sample of keys
-(1 in 32, always the same ones) is looked up and kept, until the sample hits again.
+(1 in 128, always the same ones) is looked up and kept, until the sample hits again.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ PROTECTED_SHARE = 0.8
 PERIOD_PER_ITEM = 50
 LEAST_ITEMS = 1024
 WINDOW_LOOKUPS = 2048
-WAKE_LOOKUPS = 256
+WAKE_LOOKUPS = 128
 LEAST_HIT_SHARE = 0.01
 
 
