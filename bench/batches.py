@@ -200,7 +200,8 @@ def figure_of(points: list[Point]) -> go.Figure:
                 )
     figure.update_xaxes(type="log", tickvals=list(ROWS), col=1)
     figure.update_xaxes(type="log", tickvals=list(COLUMNS), col=2)
-    figure.update_yaxes(type="log", ticksuffix=" ms", col=1)
+    ticks = [0.1, 0.2, 0.5, 1, 2, 5, 10]
+    figure.update_yaxes(type="log", tickvals=ticks, ticktext=[f"{tick:g} ms" for tick in ticks])
     figure.update_layout(
         template="plotly_white", title="One request, median", legend={"orientation": "h"}
     )
