@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -52,7 +52,7 @@ class Runs:
 
     def compute(self, call: Call) -> None:
         """Run a call and wait for its end. Raises Overloaded when it finds no place."""
-        if call.encoder is not None or call.rows <= call.model.quick_rows:
+        if call.encoder is not None or self.is_quick(call):
             self._run_shared(call)
             return
         ended = threading.Event()
@@ -62,46 +62,40 @@ class Runs:
 
     def run_now(self, call: Call) -> None:
         """Run a quick call in this thread."""
+        self._run_here(call)
+        if call.inference_ns > STALL_NS:
+            call.model.stalled()
+
+    def _run_here(self, call: Call) -> None:
         began_ns = time.perf_counter_ns()
         try:
-            call.run = call.model.run(call.inputs, call.outputs)
+            call.run = self._run(call)
         except Exception as error:
             call.error = error
-        ran_ns = time.perf_counter_ns()
-        call.inference_ns, call.batch_rows = ran_ns - began_ns, call.rows
-        if ran_ns - began_ns > STALL_NS:
-            call.model.stalled()
-        if call.tier is not None and call.run is not None:
-            self._keep(call, call.run)
-            call.postprocess_ns += time.perf_counter_ns() - ran_ns
+        self._book(call, began_ns)
 
     def _run_shared(self, call: Call) -> None:
         """Run here, or share the run of an equal call in another thread."""
         if call.tier is None:
-            self._timed(call, self._run)
+            self._run_here(call)
             return
         began_ns = time.perf_counter_ns()
         try:
             call.run, led = self._shared.run(call.key, lambda: self._run(call))
         except Exception as error:
             call.error, led = error, True
+        if led:
+            self._book(call, began_ns)
+        else:
+            call.queue_ns = time.perf_counter_ns() - began_ns
+
+    def _book(self, call: Call, began_ns: int) -> None:
+        """What a run in this thread took; its answer is kept where results are cached."""
         ran_ns = time.perf_counter_ns()
-        if not led:
-            call.queue_ns = ran_ns - began_ns
-            return
         call.inference_ns, call.batch_rows = ran_ns - began_ns, call.rows
-        if call.run is not None:
+        if call.tier is not None and call.run is not None:
             self._keep(call, call.run)
             call.postprocess_ns += time.perf_counter_ns() - ran_ns
-
-    @staticmethod
-    def _timed(call: Call, run: Callable[[Call], Run]) -> None:
-        began_ns = time.perf_counter_ns()
-        try:
-            call.run = run(call)
-        except Exception as error:
-            call.error = error
-        call.inference_ns, call.batch_rows = time.perf_counter_ns() - began_ns, call.rows
 
     @staticmethod
     def _keep(call: Call, run: Run) -> None:

@@ -103,7 +103,7 @@ def infer(exchange: Exchange) -> Response | Pending | None:
     engine.registry.slot(name, version)
     request = decode_request(
         exchange.body(),
-        exchange.header(b"inference-header-content-length"),
+        exchange.header(JSON_LENGTH),
         engine.settings.max_elements,
     )
     record.preprocessing_ns = time.perf_counter_ns() - exchange.started_ns - exchange.waited_ns
