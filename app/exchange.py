@@ -153,20 +153,25 @@ class Exchange:
 
     path_args: the variable parts of the route. cpu_ns: thread CPU time spent on it so far.
     may_wait: False on the event loop, where a handler returns a Pending for what takes long.
-    waited_ns: time until a thread took it. deadline_ms: what the caller gave it from its
-    arrival; 0 is no limit.
+    waited_ns: time until a thread took it. mark_ns: when its record began. route: the rule that
+    its path matched. trace_id, span_id: of the caller's traceparent. deadline_ms: what the
+    caller gave it from its arrival; 0 is no limit.
     """
 
     __slots__ = (
         "cpu_ns",
         "deadline_ms",
         "engine",
+        "mark_ns",
         "may_wait",
         "path_args",
         "record",
         "request",
         "request_id",
+        "route",
+        "span_id",
         "started_ns",
+        "trace_id",
         "waited_ns",
     )
 
@@ -181,7 +186,8 @@ class Exchange:
         self.request, self.engine, self.request_id = request, engine, request_id
         self.started_ns, self.path_args = started_ns, path_args
         self.cpu_ns = 0
-        self.waited_ns = 0
+        self.waited_ns = self.mark_ns = 0
+        self.route = self.trace_id = self.span_id = ""
         self.deadline_ms = 0.0
         self.may_wait = True
         self.record: RequestMetrics | None = None

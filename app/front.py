@@ -17,12 +17,10 @@ from __future__ import annotations
 
 import contextlib
 import ipaddress
-import itertools
 import logging
 import re
 import threading
 import time
-import uuid
 from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
@@ -39,6 +37,7 @@ from app.routes import NEVER_WAITS, Match, Router
 from engine.engine import Engine
 from engine.errors import Cancelled, DeadlineExceeded, Overloaded, UnknownModel
 from engine.executors.pool import WorkerPool, pool_figures
+from engine.telemetry.record import RequestMetrics
 
 log = logging.getLogger(__name__)
 SAFE_METHODS = frozenset({b"GET", b"HEAD", b"OPTIONS"})
@@ -48,6 +47,8 @@ MAX_HOSTS = 64
 LOOP_GZIP_BYTES = 16_384
 MAX_LANES = 1024
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9_.:\-]{1,128}")
+_TRACEPARENT = re.compile(rb"00-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-[0-9a-f]{2}")
+"""W3C Trace Context, version 00."""
 
 
 class Front:
@@ -64,8 +65,6 @@ class Front:
         self._ours: set[bytes] = set()
         settings = engine.settings
         self.pool = WorkerPool("http", settings.http_threads, settings.http_queue)
-        self._id_prefix = uuid.uuid4().hex[:16]
-        self._ids = itertools.count(1)
         self._lanes: dict[tuple[str, str | None, tuple[bool, bool]], InferLane] = {}
 
     # guards
@@ -117,6 +116,7 @@ class Front:
         """`serve` by way of routes and handlers."""
         exchange = self._begin(request)
         match = self.router.match(request)
+        exchange.route = match.rule
         refusal = self.guard(request)
         if refusal is not None:
             self._answer(exchange, refusal, client)
@@ -171,7 +171,8 @@ class Front:
 
     def new_id(self) -> str:
         """A request id of our own."""
-        return f"{self._id_prefix}{next(self._ids):016x}"
+        recorder = self.engine.recorder
+        return recorder.id_of(recorder.new_ordinal())
 
     def _begin(self, request: Request) -> Exchange:
         started_ns = time.perf_counter_ns()
@@ -180,7 +181,11 @@ class Front:
             request_id = given.decode()
         else:
             request_id = self.new_id()
-        return Exchange(request, self.engine, request_id, started_ns, {})
+        exchange = Exchange(request, self.engine, request_id, started_ns, {})
+        given = request.headers.get(b"traceparent")
+        if given is not None and (parts := _TRACEPARENT.fullmatch(given)):
+            exchange.trace_id, exchange.span_id = parts[1].decode(), parts[2].decode()
+        return exchange
 
     def _run_on_loop(self, exchange: Exchange, handler: Handler, client: Connection) -> None:
         exchange.may_wait = False
@@ -203,7 +208,11 @@ class Front:
             self._finish_on_thread(exchange, response, client)
             return
         self._finish(exchange, response)
+        self._hand_over(exchange, response, client)
+
+    def _hand_over(self, exchange: Exchange, response: Response, client: Connection) -> None:
         client.answer(response)
+        self._record(exchange, response)
 
     def _run_on_thread(self, exchange: Exchange, handler: Handler, client: Connection) -> None:
         def run() -> None:
@@ -212,7 +221,7 @@ class Front:
             response = self._run_waiting(exchange, handler)
             exchange.cpu_ns = time.thread_time_ns() - cpu_ns
             self._finish(exchange, response)
-            client.call_soon(lambda: client.answer(response))
+            client.call_soon(lambda: self._hand_over(exchange, response, client))
 
         try:
             self.pool.submit(run)
@@ -225,13 +234,13 @@ class Front:
 
         def run() -> None:
             self._finish(exchange, response)
-            client.call_soon(lambda: client.answer(response))
+            client.call_soon(lambda: self._hand_over(exchange, response, client))
 
         try:
             self.pool.submit(run)
         except Overloaded:
             self._finish(exchange, response, packs=False)
-            client.answer(response)
+            self._hand_over(exchange, response, client)
 
     def _await(self, exchange: Exchange, pending: Pending, client: Connection) -> None:
         """Answer when a slot has run it, when its deadline passes, or never if the client goes."""
@@ -240,7 +249,7 @@ class Front:
         def deliver(response: Response) -> None:
             for stop in stop_timer:
                 stop()
-            client.answer(response)
+            self._hand_over(exchange, response, client)
 
         def done() -> None:
             response = self._guarded(exchange, pending.respond)
@@ -267,6 +276,7 @@ class Front:
         """The answer to an API request, waited for; None when Flask is to answer it."""
         exchange = self._begin(request)
         match = self.router.match(request)
+        exchange.route = match.rule
         response = self.guard(request)
         if response is None:
             if not match.is_api:
@@ -278,6 +288,7 @@ class Front:
                 exchange.path_args = match.path_args
                 response = self._run_waiting(exchange, handler)
         self._finish(exchange, response)
+        self._record(exchange, response)
         return response
 
     def _run_waiting(self, exchange: Exchange, handler: Handler) -> Response:
@@ -322,25 +333,39 @@ class Front:
         return response
 
     def _finish(self, exchange: Exchange, response: Response, packs: bool = True) -> None:
-        """Encode the answer; complete and append the record of service traffic."""
+        """Pack the answer; write what its record says so far into its headers."""
         if packs and len(response.body) >= LEAST_BYTES and accepts_gzip(exchange.request.headers):
             began_ns = time.perf_counter_ns()
             self.compressor.encode(response)
             if exchange.record is not None:
-                exchange.record.serialization_ns += time.perf_counter_ns() - began_ns
+                exchange.record.compress_ns += time.perf_counter_ns() - began_ns
         record = exchange.record
         own = f"x-request-id: {exchange.request_id}\r\n"
         if record is None:
             response.lines = own
             return
-        record.status = response.status
+        exchange.mark_ns = time.perf_counter_ns()
+        record.duration_ns = exchange.mark_ns - exchange.started_ns
+        response.lines = record_lines(record) + own
+
+    def _record(self, exchange: Exchange, response: Response) -> None:
+        """Complete the request's record, once its answer is handed over, and append it."""
+        record, recorder = exchange.record, self.engine.recorder
+        if not recorder.enabled:
+            return
+        ended_ns = time.perf_counter_ns()
+        if record is None:
+            record = RequestMetrics(exchange.request_id, exchange.route, response.status)
+            record.duration_ns = ended_ns - exchange.started_ns
+            recorder.append(record, is_service=False)
+            return
+        record.status, record.bytes_out = response.status, len(response.body)
         record.cpu_ns = exchange.cpu_ns
-        record.duration_ns = time.perf_counter_ns() - exchange.started_ns
+        record.write_ns = ended_ns - exchange.mark_ns
+        record.duration_ns = ended_ns - exchange.started_ns
         if record.memory_before_mb is not None or record.duration_ns > SLOW_NS:
             record.memory_after_mb = self.engine.memory.resident_mb()
-        record.finished_at = time.time()
-        self.engine.recorder.append(record)
-        response.lines = record_lines(record) + own
+        recorder.append(record)
 
 
 def _method(request: Request) -> str:

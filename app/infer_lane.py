@@ -14,16 +14,16 @@ wrong with it; answers are the same bytes either way (tests/contract runs on bot
 from __future__ import annotations
 
 import logging
-import time
 import weakref
 from itertools import chain
+from time import perf_counter
 from typing import Any, NamedTuple
 
 import numpy as np
 import orjson
 
 from app.api.codec import FLOAT64, SMALL
-from app.api.inference import record_lines, uses_cache
+from app.api.inference import uses_cache
 from app.encoding import LEAST_BYTES, accepts_gzip
 from app.exchange import Request
 from app.http1 import Connection, Date
@@ -31,8 +31,9 @@ from engine.caching.key import SAMPLE_MASK, MatrixKey
 from engine.caching.memory import MISS, tensors_bytes
 from engine.engine import Engine
 from engine.models.loaded import LoadedModel, Run
-from engine.telemetry.record import RequestMetrics
-from engine.types import datatype_of
+from engine.telemetry.compact import pack_each, pack_hit, pack_turn
+from engine.telemetry.labels import Label
+from engine.types import MISSED, datatype_of
 
 log = logging.getLogger(__name__)
 ENDPOINT = "/v2/models/{model}/infer"
@@ -44,6 +45,7 @@ NEEDS_A_LOOK = frozenset(
         b"x-float-decimals",
         b"inference-header-content-length",
         b"origin",
+        b"traceparent",
         b"x-request-id",
         b"x-request-timeout-ms",
     }
@@ -57,11 +59,11 @@ class Waiting(NamedTuple):
     client: Connection
     request: Request
     key: tuple[bytes, bytes] | None
-    request_id: str
     rows: int
     data: list[float]
-    started_ns: int
-    parsed_ns: int
+    started_s: float
+    looked_up_s: float
+    parsed_s: float
 
 
 class Cached(NamedTuple):
@@ -105,6 +107,9 @@ class InferLane:
         self._key = model.digest + (b"gzip" if self._gzips else b"")
         self._ttl_s = model.entry.declared.cache_ttl_s
         self._key_of = MatrixKey(model.digest, self._input, self._outputs)
+        self._recorder = self._engine.recorder
+        label = Label(name, model.version, "", ENDPOINT)
+        self._label = self._recorder.label_id(label)
         self._waiting: list[Waiting] = []
         self._texts: dict[str, bytes] = {}
         self.answered = self.runs = 0
@@ -112,21 +117,22 @@ class InferLane:
 
     def take(self, request: Request, client: Connection) -> bool:
         """Answer a request, at once or at the end of the loop's turn; False: not one for here."""
-        started_ns = time.perf_counter_ns()
+        started_s = perf_counter()
         content = request.body
         model = self._engine.registry.serving(self._name, self._version)
         if model is not self._model() and not self._follow(model):
             return False
-        key, responses = None, self._responses
+        key, responses, looked_up_s = None, self._responses, started_s
         if responses is not None:
             if responses.awake or not _sample_of(content) & SAMPLE_MASK:
                 key = (self._key, content)
                 kept = responses.get(key)
                 if kept is not MISS:
-                    self._answer_kept(kept, client, started_ns)
+                    self._answer_kept(kept, client, len(content), started_s)
                     return True
             else:
                 responses.counters.bypassed += 1
+            looked_up_s = perf_counter()
         if len(content) > MOST_BYTES:
             return False
         try:
@@ -156,11 +162,11 @@ class InferLane:
             client,
             request,
             key,
-            self._front.new_id(),
             rows,
             data,
-            started_ns,
-            time.perf_counter_ns(),
+            started_s,
+            looked_up_s,
+            perf_counter(),
         )
         self._waiting.append(waiting)
         if len(self._waiting) == 1:
@@ -175,30 +181,28 @@ class InferLane:
         self._model, self._quick_rows = weakref.ref(model), model.quick_rows
         return True
 
-    def _answer_kept(self, kept: Cached, client: Connection, started_ns: int) -> None:
-        record = RequestMetrics(
-            self._front.new_id(),
-            ENDPOINT,
-            200,
-            self._name,
-            self._model_version,
-            rows=kept.rows,
-            cache_hit=True,
-            backend=kept.form,
-        )
-        ended_ns = time.perf_counter_ns()
-        record.postprocessing_ns = record.duration_ns = ended_ns - started_ns
-        self._send(client, record, kept.body, kept.encoding)
-
-    def _send(self, client: Connection, record: RequestMetrics, body: bytes, encoding: str) -> None:
-        record.finished_at = time.time()
-        self._engine.recorder.append(record)
+    def _answer_kept(
+        self, kept: Cached, client: Connection, bytes_in: int, started_s: float
+    ) -> None:
+        found_s, ordinal = perf_counter(), self._recorder.new_ordinal()
+        cache_s, body = found_s - started_s, kept.body
         head = (
-            f"HTTP/1.1 200 OK\r\n{Date.line}content-type: application/json\r\n{encoding}"
-            f"{record_lines(record)}x-request-id: {record.request_id}\r\n"
+            f"HTTP/1.1 200 OK\r\n{Date.line}content-type: application/json\r\n{kept.encoding}"
+            f"x-backend: {kept.form}\r\nserver-timing: cache;dur={cache_s * 1e3:.3f}\r\n"
+            "x-cache-hit: true\r\nx-cold-start: false\r\n"
+            f"x-processing-time: {cache_s * 1e3:.3f}\r\n"
+            f"x-request-id: {self._recorder.id_of(ordinal)}\r\n"
             f"content-length: {len(body)}\r\n\r\n"
         )
         client.answer_bytes(head.encode("latin-1") + body)
+        if not self._recorder.enabled:
+            return
+        ended_s = perf_counter()
+        form = self._recorder.form_id(kept.form)
+        bytes_out, times = len(body), (started_s, found_s, ended_s)
+        self._recorder.extend_hit(
+            pack_hit(self._label, form, ordinal, kept.rows, bytes_in, bytes_out, *times)
+        )
 
     def _run_waiting(self) -> None:
         """Run what has come in this turn."""
@@ -230,7 +234,7 @@ class InferLane:
 
     def _run(self, waiting: list[Waiting], rows: int) -> bool:
         """Answer these requests with one run; False when they are for the usual path."""
-        began_ns = time.perf_counter_ns()
+        began_s = perf_counter()
         try:
             flat = np.array(list(chain.from_iterable([one.data for one in waiting])))
         except (ValueError, OverflowError):
@@ -238,6 +242,7 @@ class InferLane:
         if flat.dtype is not FLOAT64 or flat.ndim != 1 or not flat.dot(flat) < SMALL:
             return False
         matrix = flat.reshape(rows, self._width)
+        built_s = perf_counter()
         try:
             with self._engine.registry.lease(self._name, self._version, 0.0) as model:
                 if model.digest != self._digest or rows > model.quick_rows:
@@ -247,7 +252,7 @@ class InferLane:
         except Exception:
             # Whatever it is, the usual path meets it again and says it to each alone.
             return False
-        self._answer_all(model, waiting, run, matrix, began_ns)
+        self._answer_all(model, waiting, run, matrix, (began_s, built_s))
         return True
 
     def _answer_all(
@@ -256,45 +261,63 @@ class InferLane:
         waiting: list[Waiting],
         run: Run,
         matrix: np.ndarray,
-        began_ns: int,
+        times_s: tuple[float, float],
     ) -> None:
-        ran_ns = time.perf_counter_ns()
+        """times_s: when the run's turn began, and when its rows were in place."""
+        began_s, built_s = times_s
+        turn_s = ran_s = perf_counter()
+        inference_s, build_s = ran_s - built_s, built_s - began_s
         self.runs += 1
         self.answered += len(waiting)
+        recorder, batch_rows = self._recorder, len(matrix)
+        form, cache = recorder.form_id(run.form), MISSED if self._responses is not None else 0
+        records, records_each = bytearray(), recorder.enabled
+        ordinal = recorder.reserve(len(waiting))
         first = 0
         for one in waiting:
             end = first + one.rows
             outputs = {name: array[first:end] for name, array in run.outputs.items()}
             body, encoding = self._body(model, outputs), ""
+            encoded_s = packed_s = kept_s = perf_counter()
             if self._gzips and len(body) >= LEAST_BYTES:
-                packed = self._front.compressor.compress(body)
-                if packed is not None:
-                    body, encoding = packed, GZIP_LINES
+                gzipped = self._front.compressor.compress(body)
+                if gzipped is not None:
+                    body, encoding = gzipped, GZIP_LINES
+                packed_s = kept_s = perf_counter()
             if one.key is not None:
-                self._keep(
-                    one,
-                    Cached(body, encoding, one.rows, run.form),
-                    Run(outputs, run.form),
-                    matrix[first:end],
-                )
-            record = RequestMetrics(
-                one.request_id,
-                ENDPOINT,
-                200,
-                self._name,
-                model.version,
-                one.rows,
-                len(matrix),
-                backend=run.form,
-            )
-            ended_ns = time.perf_counter_ns()
-            record.duration_ns = ended_ns - one.started_ns
-            record.preprocessing_ns = one.parsed_ns - one.started_ns
-            record.queue_ns = began_ns - one.parsed_ns
-            record.inference_ns = ran_ns - began_ns
-            record.serialization_ns = ended_ns - ran_ns
-            self._send(one.client, record, body, encoding)
+                response = Cached(body, encoding, one.rows, run.form)
+                self._keep(one, response, Run(outputs, run.form), matrix[first:end])
+                kept_s = perf_counter()
             first = end
+            queue_s = began_s - one.parsed_s + turn_s - ran_s
+            decode_s = one.parsed_s - one.looked_up_s + build_s
+            cache_s = one.looked_up_s - one.started_s + kept_s - packed_s
+            encode_s = encoded_s - turn_s
+            batch = f"x-batch-rows: {batch_rows}\r\n" if batch_rows > one.rows else ""
+            head = (
+                f"HTTP/1.1 200 OK\r\n{Date.line}content-type: application/json\r\n{encoding}"
+                f"x-backend: {run.form}\r\n{batch}server-timing: decode;dur={decode_s * 1e3:.3f}, "
+                f"queue;dur={queue_s * 1e3:.3f}, cache;dur={cache_s * 1e3:.3f}, "
+                f"infer;dur={inference_s * 1e3:.3f}, encode;dur={encode_s * 1e3:.3f}\r\n"
+                "x-cache-hit: false\r\nx-cold-start: false\r\n"
+                f"x-processing-time: {(kept_s - one.started_s) * 1e3:.3f}\r\n"
+                f"x-request-id: {recorder.id_of(ordinal)}\r\n"
+                f"content-length: {len(body)}\r\n\r\n"
+            )
+            one.client.answer_bytes(head.encode("latin-1") + body)
+            ended_s = perf_counter()
+            turn_s, ordinal = ended_s, ordinal + 1
+            if records_each:
+                # fmt: off
+                records += pack_each(
+                    one.rows, one.request.body_bytes, len(body), one.started_s, one.looked_up_s,
+                    one.parsed_s, encoded_s, packed_s, kept_s, ended_s,
+                )
+                # fmt: on
+        if records_each:
+            count = len(waiting)
+            turn = (self._label, form, ordinal - count, count, batch_rows, cache)
+            recorder.extend_turn(pack_turn(*turn, began_s, built_s, ran_s), records)
 
     def _keep(self, one: Waiting, kept: Cached, run: Run, rows: np.ndarray) -> None:
         assert self._responses is not None

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from app.api import analyze, performance, repository, v2
 from app.exchange import Handler, Request
+from engine.telemetry.labels import UNKNOWN_ROUTE
 
 API_PREFIXES = ("/v2", "/performance", "/analyze")
 
@@ -61,12 +62,13 @@ MAX_KNOWN = 4096
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """A path that exists, and its handlers by method. path: decoded."""
+    """A path that exists, and its handlers by method. path: decoded. rule: its route."""
 
     path: str
     handlers: Mapping[str, Handler]
     path_args: Mapping[str, str]
     is_api: bool = True
+    rule: str = UNKNOWN_ROUTE
 
 
 class Router:
@@ -101,7 +103,7 @@ class Router:
     def _find(self, path: str) -> Match:
         handlers = self._exact.get(path)
         if handlers is not None:
-            return Match(path, handlers, {})
+            return Match(path, handlers, {}, rule=path)
         given = path.split("/")
         for parts, candidates in self._by_parts.get(len(given), ()):
             args: dict[str, str] = {}
@@ -112,7 +114,7 @@ class Router:
                     break
             else:
                 if all(args.values()):
-                    return Match(path, candidates, args)
+                    return Match(path, candidates, args, rule="/".join(parts))
         return Match(path, {}, {}, is_api_path(path))
 
 

@@ -14,7 +14,7 @@ from engine.errors import DeadlineExceeded
 from engine.executors.scheduler import Job, Scheduler
 from engine.models.loaded import LoadedModel, Run
 from engine.models.slots import Lease
-from engine.types import InferResult, InferTimings
+from engine.types import DISK_HIT, MISSED, NO_LOOKUP, InferResult, InferTimings
 
 
 class Call:
@@ -23,18 +23,20 @@ class Call:
     inputs, outputs: bound tensors and the names to answer. key: of the result cache, b"" when
     that is not asked. run: the answer, once there is one; error: why there is none. The `_ns`
     fields never overlap. encoder_hits, encoder_misses: rows whose embedding was found, and
-    those encoded now. batch_rows: rows of the run that answered.
+    those encoded now. batch_rows: rows of the run that answered. cache: what caches did for it,
+    one of the constants of engine.types.
     """
 
     __slots__ = (
         "batch_rows",
+        "cache",
+        "cache_ns",
         "cold",
         "deadline_ns",
         "encoder",
         "encoder_hits",
         "encoder_misses",
         "error",
-        "hit",
         "inference_ns",
         "inputs",
         "key",
@@ -43,7 +45,6 @@ class Call:
         "model",
         "on_done",
         "outputs",
-        "postprocess_ns",
         "preprocess_ns",
         "queue_ns",
         "rows",
@@ -67,11 +68,11 @@ class Call:
         self.key = b""
         self.run: Run | None = None
         self.error: Exception | None = None
-        self.hit = False
+        self.cache = NO_LOOKUP
         self.on_done: Callable[[], None] | None = None
         self.encoder_hits = self.encoder_misses = 0
         self.load_ns = self.preprocess_ns = self.queue_ns = 0
-        self.inference_ns = self.postprocess_ns = self.started_ns = 0
+        self.inference_ns = self.cache_ns = self.started_ns = 0
 
     def close(self) -> None:
         """Give the leases back; may be called twice."""
@@ -101,7 +102,7 @@ class Call:
             outputs=run.outputs,
             backend=run.form,
             rows=self.rows,
-            cache_hit=self.hit,
+            cache_hit=self.cache > MISSED,
             degraded=self.model.degraded,
             encoder_hits=self.encoder_hits,
             encoder_misses=self.encoder_misses,
@@ -112,7 +113,7 @@ class Call:
                 self.preprocess_ns,
                 self.queue_ns,
                 self.inference_ns,
-                self.postprocess_ns,
+                self.cache_ns,
             ),
         )
 
@@ -209,7 +210,9 @@ class Flights:
         for call in flight.members:
             call.queue_ns += max(0, began_ns - call.started_ns)
             call.inference_ns += ended_ns - max(began_ns, call.started_ns)
-            call.batch_rows, call.hit = rows, hit
+            call.batch_rows = rows
+            if hit:
+                call.cache = DISK_HIT
             call.end(run, error)
 
     def _forget(self, flight: Flight) -> None:

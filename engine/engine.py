@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+import uuid
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future, wait
 from dataclasses import asdict
 from typing import Any
@@ -31,7 +32,7 @@ from engine.runs import Runs
 from engine.telemetry.record import ProcessMemory
 from engine.telemetry.recorder import Recorder
 from engine.telemetry.ticker import Ticker
-from engine.types import InferRequest, InferResult, Tensors
+from engine.types import MISSED, RESULT_HIT, InferRequest, InferResult, Tensors
 from engine.version import VERSION
 
 TIERS = ("models", "results", "embeddings", "responses")
@@ -55,9 +56,12 @@ class Engine:
         self.problems = repository.problems
         self.trust = TrustFile(settings.trust_file)
         self._adopted: dict[tuple[str, str], ModelEntry] = {}
-        self.recorder = Recorder()
+        self.recorder = Recorder(uuid.uuid4().hex[:16], settings.telemetry)
         self.memory = ProcessMemory()
-        self.ticker = Ticker(self.recorder, self._take_stock, VERSION)
+        self.gauges: list[Callable[[], Mapping[str, float | None]]] = [self._gauges]
+        self.ticker = Ticker(
+            self.recorder, self._take_stock, VERSION, gauges=lambda: merged(self.gauges)
+        )
         self.pool = WorkerPool("load", settings.load_workers, settings.load_queue)
         lanes = Lanes(
             settings.inline_us,
@@ -126,6 +130,10 @@ class Engine:
             "loads": pool_figures(self.pool),
             "disk": {name: disk.figures() for name, disk in disks.items() if disk is not None},
         }
+
+    def _gauges(self) -> dict[str, float | None]:
+        """What the ring keeps of the queues."""
+        return {"queued": float(self.runs.scheduler.counts.queued)}
 
     def drain(self) -> None:
         """Not ready from now on; requests under way go on."""
@@ -222,8 +230,8 @@ class Engine:
             if call.tier is not None:
                 kept = call.tier.get(call.key)
                 if kept is not MISS:
-                    call.run, call.hit = kept, True
-                call.postprocess_ns = time.perf_counter_ns() - bound_ns
+                    call.run, call.cache = kept, RESULT_HIT
+                call.cache_ns = time.perf_counter_ns() - bound_ns
         except BaseException:
             call.close()
             raise
@@ -243,6 +251,7 @@ class Engine:
         call.rows = len(next(iter(call.inputs.values())))
         results = self.results
         if call.use_cache and results is not None and model.entry.declared.cache_results:
+            call.cache = MISSED
             if results.awake or is_sampled(call.inputs):
                 call.tier = results
                 call.key = result_key(digest, call.inputs, call.outputs)
@@ -349,3 +358,11 @@ class Engine:
             if disk is not None and tier in (None, name):
                 disk.clear(model)
         return sum(items for items, _ in freed), sum(size for _, size in freed)
+
+
+def merged(sources: Iterable[Callable[[], Mapping[str, float | None]]]) -> dict[str, float | None]:
+    """The gauges of all sources."""
+    found: dict[str, float | None] = {}
+    for read in sources:
+        found |= read()
+    return found

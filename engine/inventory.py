@@ -8,10 +8,11 @@ from engine.caching.memory import MemoryTier
 from engine.models.plan import Plan
 from engine.models.slots import Slot
 from engine.telemetry.histogram import percentile_ms
-from engine.telemetry.recorder import ModelSums
 
 if TYPE_CHECKING:
     from engine.engine import Engine
+
+HIT_TIERS = ("response", "result", "disk")
 
 
 def inventory(engine: Engine) -> dict[str, Any]:
@@ -25,7 +26,8 @@ def inventory(engine: Engine) -> dict[str, Any]:
 
 
 def _model(engine: Engine, slot: Slot) -> dict[str, Any]:
-    sums = engine.recorder.models.get(slot.entry.name, ModelSums())
+    sums, outcomes = engine.ticker.totals.of_model(slot.entry.name)
+    requests, hits = sums["requests"], sum(sums[f"{tier}_hits"] for tier in HIT_TIERS)
     plan = slot.model.plan if slot.model else None
     return {
         "name": slot.entry.name,
@@ -39,9 +41,12 @@ def _model(engine: Engine, slot: Slot) -> dict[str, Any]:
         "plan": _plan_words(plan),
         "reason": plan.reason if plan else None,
         "load_ms": slot.load_ms,
-        "requests": sums.requests,
-        "p50_ms": percentile_ms(sums.histogram, 0.5),
-        "hit_percent": 100 * sums.hits / sums.requests if sums.requests else None,
+        "requests": requests,
+        "outcomes": outcomes,
+        "cold_starts": sums["cold_starts"],
+        "p50_ms": percentile_ms(sums.durations, 0.5),
+        "p99_ms": percentile_ms(sums.durations, 0.99),
+        "hit_percent": 100 * hits / sums["lookups"] if sums["lookups"] else None,
         "quality": _quality(slot.entry.metadata),
         "memory_mb": slot.bytes / 1e6 if slot.model else None,
         "serving": engine.registry.serves(slot),

@@ -95,7 +95,7 @@ class Runs:
         call.inference_ns, call.batch_rows = ran_ns - began_ns, call.rows
         if call.tier is not None and call.run is not None:
             self._keep(call, call.run)
-            call.postprocess_ns += time.perf_counter_ns() - ran_ns
+            call.cache_ns += time.perf_counter_ns() - ran_ns
 
     @staticmethod
     def _keep(call: Call, run: Run) -> None:

@@ -13,6 +13,10 @@ import numpy as np
 
 Tensors = Mapping[str, np.ndarray]
 
+NO_LOOKUP, MISSED, RESPONSE_HIT, RESULT_HIT, DISK_HIT = range(5)
+CACHE_WORDS = ("", "miss", "responses", "results", "disk")
+"""What caches did for a request: not asked, asked in vain, or the tier that answered."""
+
 NUMPY_DTYPES: Mapping[str, np.dtype] = {
     "BOOL": np.dtype(np.bool_),
     "UINT8": np.dtype(np.uint8),

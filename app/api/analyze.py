@@ -99,5 +99,5 @@ def _respond(exchange: Exchange, answer: dict[str, Any]) -> Response:
     if decimals is not None:
         answer = rounded_value(answer, decimals)
     response = json_response(answer)
-    record.serialization_ns = time.perf_counter_ns() - started_ns
+    record.encode_ns = time.perf_counter_ns() - started_ns
     return response

@@ -29,7 +29,11 @@ def begin_record(exchange: Exchange, endpoint: str, model: str) -> RequestMetric
     sampled = exchange.engine.recorder.sample_memory()
     if cold or sampled:
         record.memory_before_mb = exchange.engine.memory.resident_mb()
+    record.trace_id, record.span_id = exchange.trace_id, exchange.span_id
+    record.bytes_in = exchange.request.body_bytes
     record.queue_ns = exchange.waited_ns
+    exchange.mark_ns = time.perf_counter_ns()
+    record.front_ns = exchange.mark_ns - exchange.started_ns - exchange.waited_ns
     exchange.record = record
     return record
 
@@ -37,12 +41,12 @@ def begin_record(exchange: Exchange, endpoint: str, model: str) -> RequestMetric
 def timed_infer(exchange: Exchange, request: InferRequest) -> InferResult:
     """Run the engine and book its timings on the exchange's record.
 
-    Everything since the request arrived, less earlier engine calls, was preprocessing.
+    Everything since its record began, up to the first call, was decoding.
     """
     record = exchange.record
     assert record is not None
-    if not record.preprocessing_ns:
-        record.preprocessing_ns = time.perf_counter_ns() - exchange.started_ns - exchange.waited_ns
+    if not record.decode_ns:
+        record.decode_ns = time.perf_counter_ns() - exchange.mark_ns
     engine = exchange.engine
     call = engine.begin(
         request.model, request.version, request.inputs, request.outputs, request.use_cache
@@ -63,12 +67,12 @@ def book(record: RequestMetrics, call: Call) -> None:
     record.rows += call.rows
     record.batch_rows = call.batch_rows
     record.cold_start |= call.cold
-    record.cache_hit = call.hit
-    record.preprocessing_ns += call.preprocess_ns
+    record.cache = call.cache
+    record.decode_ns += call.preprocess_ns
     record.queue_ns += call.queue_ns
-    record.model_load_ns += call.load_ns
+    record.cache_ns += call.cache_ns
+    record.load_ns += call.load_ns
     record.inference_ns += call.inference_ns
-    record.postprocessing_ns += call.postprocess_ns
     if call.run is not None:
         record.backend = call.run.form
     if model.degraded is not None:
@@ -126,18 +130,24 @@ def request_decimals(exchange: Exchange, model: LoadedModel | None = None) -> in
     return int(given)
 
 
+SERVER_TIMINGS = (
+    *(("front", "front_ns"), ("decode", "decode_ns"), ("queue", "queue_ns")),
+    *(("cache", "cache_ns"), ("load", "load_ns"), ("infer", "inference_ns")),
+    *(("post", "postprocess_ns"), ("encode", "encode_ns"), ("compress", "compress_ns")),
+)
+"""Names in Server-Timing of the phases known before the answer is handed over."""
+
+
 def record_lines(record: RequestMetrics) -> str:
     """Server-Timing with the phases, and the flags callers look for, as header lines."""
     backend = f"x-backend: {record.backend}\r\n" if record.backend else ""
     degraded = "x-degraded: true\r\n" if record.degraded else ""
     batch = f"x-batch-rows: {record.batch_rows}\r\n" if record.batch_rows > record.rows else ""
+    timings = [(name, getattr(record, field)) for name, field in SERVER_TIMINGS]
+    timed = ", ".join([f"{name};dur={ns / 1e6:.3f}" for name, ns in timings if ns])
     return (
         f"{backend}{degraded}{batch}"
-        f"server-timing: pre;dur={record.preprocessing_ns / 1e6:.3f}, "
-        f"queue;dur={record.queue_ns / 1e6:.3f}, load;dur={record.model_load_ns / 1e6:.3f}, "
-        f"infer;dur={record.inference_ns / 1e6:.3f}, "
-        f"post;dur={record.postprocessing_ns / 1e6:.3f}, "
-        f"serialize;dur={record.serialization_ns / 1e6:.3f}\r\n"
+        f"server-timing: {timed}\r\n"
         f"x-cache-hit: {'true' if record.cache_hit else 'false'}\r\n"
         f"x-cold-start: {'true' if record.cold_start else 'false'}\r\n"
         f"x-processing-time: {record.duration_ns / 1e6:.3f}\r\n"

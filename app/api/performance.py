@@ -26,9 +26,9 @@ def metrics(exchange: Exchange) -> Response:
             "window_s": 60,
             "figures": {tile["id"]: tile["value"] for tile in latest["tiles"]},
             "health": latest["health"],
-            "requests_total": exchange.engine.recorder.total,
+            "requests_total": exchange.engine.ticker.totals.requests,
             "models": inventory(exchange.engine)["models"],
-            "recent": [record.as_dict() for record in list(exchange.engine.recorder.recent)[-50:]],
+            "recent": [record.as_dict() for record in exchange.engine.recorder.recent()[-50:]],
         }
     )
 

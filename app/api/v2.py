@@ -106,7 +106,7 @@ def infer(exchange: Exchange) -> Response | Pending | None:
         exchange.header(JSON_LENGTH),
         engine.settings.max_elements,
     )
-    record.preprocessing_ns = time.perf_counter_ns() - exchange.started_ns - exchange.waited_ns
+    record.decode_ns = time.perf_counter_ns() - exchange.mark_ns
     try:
         call = engine.begin(
             name,
@@ -144,7 +144,7 @@ def _encoded(
         short = {name: rounded(array, decimals) for name, array in run.outputs.items()}
         run = run._replace(outputs=short)
     response = encode_answer(call.model, run, request)
-    record.serialization_ns = time.perf_counter_ns() - started_ns
+    record.encode_ns = time.perf_counter_ns() - started_ns
     return response
 
 

@@ -7,14 +7,18 @@ points   ring rows; a viewer is sent those after the one it has
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from engine.telemetry.histogram import percentile_ms
-from engine.telemetry.recorder import ModelSums
-from engine.telemetry.ring import COLUMNS, Ring
+from engine.telemetry.figures import figures_of, figures_of_window
+from engine.telemetry.labels import OUTCOMES, UNKNOWN_MODEL, Labels
+from engine.telemetry.record import PHASES
+from engine.telemetry.ring import Ring, Stretch
+from engine.telemetry.system import GAUGES
+from engine.telemetry.tally import AT
 
 WINDOW_S = 60
 POINTS = 600
@@ -47,25 +51,25 @@ TILES = (
 """The defaults of the alert rules: response time 100/500 ms, memory 1/2 GB, errors 1/5 %."""
 
 
+LIVE_COLUMNS = [
+    *("t", "requests_per_s", "errors_per_s", "p50_ms", "p95_ms", "p99_ms", "mean_ms"),
+    *("hit_percent", "error_percent", "errors_4xx_per_s", "errors_5xx_per_s", "shed_per_s"),
+    *("queue_mean_ms", "inference_mean_ms"),
+    *(name for name in GAUGES if not name.startswith("core_")),
+]
+"""What a viewer is sent of each second."""
+
+
 def window_figures(ring: Ring, ending_before: int = 0) -> dict[str, float | None]:
     """Figures of one window of WINDOW_S seconds; None where it holds no data."""
     seconds = min(WINDOW_S, ring.seq - ending_before)
     if seconds <= 0:
-        return {rule.id: None for rule in TILES}
-    counts, histogram = ring.window(seconds, ending_before)
-    requests, lookups = counts["requests"], counts["lookups"]
-    errors = counts["errors_4xx"] + counts["errors_5xx"]
-    return {
-        "requests_per_s": requests / seconds,
-        "p50_ms": percentile_ms(histogram, 0.50),
-        "p95_ms": percentile_ms(histogram, 0.95),
-        "p99_ms": percentile_ms(histogram, 0.99),
-        "error_percent": 100 * errors / requests if requests else None,
-        "hit_percent": 100 * counts["hits"] / lookups if lookups else None,
-    }
+        return {}
+    totals, histogram = ring.window(seconds, ending_before)
+    return figures_of_window(seconds, totals, histogram)
 
 
-def tiles(ring: Ring, latest: dict[str, float | None]) -> list[dict[str, Any]]:
+def tiles(ring: Ring, latest: Mapping[str, float | None]) -> list[dict[str, Any]]:
     """The tiles: last minute, the change against the minute before, a status and its reason."""
     now, before = window_figures(ring), window_figures(ring, WINDOW_S)
     now |= {name: latest.get(name) for name in ("memory_mb", "cpu_percent")}
@@ -135,49 +139,52 @@ def in_words(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
-def phase_icicle(sums: dict[str, ModelSums]) -> dict[str, Any]:
+def phase_icicle(ring: Ring, labels: Labels, seconds: int = WINDOW_S) -> dict[str, Any]:
     """Parallel lists for an icicle; values are total ms, a parent's the sum of its children."""
-    ids, labels, parents, values, counts = ["requests"], ["requests"], [""], [0.0], [0]
-    for model, total in sorted(sums.items()):
-        model_ms = sum(total.phase_ns.values()) / 1e6
+    ids, names, parents, values, counts = ["requests"], ["requests"], [""], [0.0], [0]
+    for model, (requests, phases) in sorted(_phase_sums(ring, labels, seconds).items()):
+        model_ms = sum(phases.values()) / 1e6
         ids.append(model)
-        labels.append(model)
+        names.append(model)
         parents.append("requests")
         values.append(model_ms)
-        counts.append(total.requests)
+        counts.append(requests)
         values[0] += model_ms
-        counts[0] += total.requests
-        for phase, ns in total.phase_ns.items():
+        counts[0] += requests
+        for phase, ns in phases.items():
             ids.append(f"{model}/{phase}")
-            labels.append(phase.replace("_", " "))
+            names.append(phase)
             parents.append(model)
             values.append(ns / 1e6)
-            counts.append(total.requests)
+            counts.append(requests)
     return {
-        "window_s": WINDOW_S,
+        "window_s": seconds,
         "ids": ids,
-        "labels": labels,
+        "labels": names,
         "parents": parents,
         "values": values,
         "counts": counts,
     }
 
 
-def second_row(
-    counts: dict[str, int], histogram: np.ndarray, now: float, elapsed_s: float
-) -> dict[str, float | None]:
-    """The request columns of one ring row."""
-    requests, errors = counts["requests"], counts["errors_4xx"] + counts["errors_5xx"]
-    return {
-        "t": now,
-        "requests_per_s": requests / elapsed_s,
-        "errors_per_s": errors / elapsed_s,
-        "p50_ms": percentile_ms(histogram, 0.50),
-        "p95_ms": percentile_ms(histogram, 0.95),
-        "p99_ms": percentile_ms(histogram, 0.99),
-        "hit_percent": 100 * counts["hits"] / counts["lookups"] if counts["lookups"] else None,
-        "error_percent": 100 * errors / requests if requests else None,
-    }
+def _phase_sums(ring: Ring, labels: Labels, seconds: int) -> dict[str, tuple[int, dict[str, int]]]:
+    """Requests and ns by phase, of each model; phases that took nothing are left out."""
+    rows, _ = ring.series(seconds, np.repeat(labels.is_service(), len(OUTCOMES)))
+    models = [labels.series(number).label.model or UNKNOWN_MODEL for number in rows["series"]]
+    found = {}
+    for model in dict.fromkeys(models):
+        sums = rows["sums"][[one == model for one in models]].sum(axis=0)
+        phases = {phase: int(sums[AT[f"{phase}_ns"]]) for phase in PHASES}
+        phases["unaccounted"] = int(sums[AT["duration_ns"]]) - sum(phases.values())
+        kept = {phase: ns for phase, ns in phases.items() if ns}
+        found[model] = (int(sums[AT["requests"]]), kept)
+    return found
 
 
-LIVE_COLUMNS = list(COLUMNS)
+def points_of(stretch: Stretch, wall_offset_s: float) -> list[list[float | None]]:
+    """Rows of LIVE_COLUMNS, None where there is no data."""
+    figures = figures_of(stretch.elapsed_s, stretch.totals, stretch.histograms)
+    gauges = dict(zip(GAUGES, stretch.gauges.T, strict=True))
+    known = {"t": stretch.monotonic_s + wall_offset_s} | figures | gauges
+    table = np.stack([known[name] for name in LIVE_COLUMNS], axis=1)
+    return [[None if value != value else value for value in row] for row in table.tolist()]

@@ -7,27 +7,47 @@ import threading
 import time
 import uuid
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
 
 from engine.periodic import Periodic
 from engine.telemetry import snapshot as snapshots
+from engine.telemetry.exemplars import Exemplars
 from engine.telemetry.recorder import Recorder
 from engine.telemetry.ring import Ring
 from engine.telemetry.system import SystemSampler
+from engine.telemetry.tally import Tally, tally_of
+from engine.telemetry.totals import Totals
 
 log = logging.getLogger(__name__)
 MAX_EVENTS = 50
 
+CLOCK_JUMP_S = 2.0
+"""A wall clock that moves this much against the monotonic one was set."""
+
 Inventory = Callable[[], dict[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Second:
+    """What one tick recorded. time: UTC seconds; elapsed_s: since the tick before."""
+
+    seq: int
+    time: float
+    monotonic_s: float
+    elapsed_s: float
+    tally: Tally
+    gauges: Mapping[str, float | None]
 
 
 class Ticker:
     """Owns the ring and the bytes that viewers are sent.
 
-    inventory: the engine's part of the snapshot: models, caches, problems.
+    inventory: the engine's part of the snapshot: models, caches, problems. gauges: figures of
+    FROM_ENGINE. after: called at each tick's end with what the second brought.
     """
 
     def __init__(
@@ -37,12 +57,17 @@ class Ticker:
         version: str,
         wall: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
+        gauges: Callable[[], Mapping[str, float | None]] = dict,
     ) -> None:
         self.ring = Ring()
         self.system = SystemSampler(monotonic)
+        self.totals = Totals(recorder.labels)
+        self.exemplars = Exemplars(recorder)
         self.latest: dict[str, Any] = {}
+        self.after: list[Callable[[Second], None]] = []
         self._recorder = recorder
         self._inventory = inventory
+        self._gauges = gauges
         self._wall, self._monotonic = wall, monotonic
         self._events: deque[dict[str, Any]] = deque(maxlen=MAX_EVENTS)
         self._about = {
@@ -55,6 +80,7 @@ class Ticker:
         self._points: deque[bytes] = deque(maxlen=snapshots.POINTS)
         self._published: tuple[int, bytes, tuple[bytes, ...]] = (0, b"", ())
         self._last_tick = monotonic()
+        self.wall_offset_s = wall() - monotonic()
         self._periodic = Periodic("ticker", 1.0, self.tick, monotonic)
         self._tick_lock = threading.Lock()
 
@@ -72,6 +98,7 @@ class Ticker:
 
     def stop(self) -> None:
         self._periodic.stop()
+        self.system.close()
 
     def tick(self) -> None:
         """Do one second's work; called by the thread, or by a test with its own clock."""
@@ -79,26 +106,45 @@ class Ticker:
             now_s = self._monotonic()
             elapsed_s = max(1e-3, now_s - self._last_tick)
             self._last_tick = now_s
-            counts, histogram = self._recorder.drain()
-            sampled = self.system.sample()
-            row = snapshots.second_row(counts, histogram, self._wall(), elapsed_s) | sampled
-            seq = self.ring.append(row, counts, histogram)
-            self._compose(seq, sampled)
-            (point,) = self.ring.rows(1)
+            self._follow_the_clock(now_s)
+            drained = self._recorder.drain()
+            tally = tally_of(drained.rows)
+            self.totals.add(tally)
+            self.exemplars.add(drained, now_s)
+            gauges = self.system.sample() | dict(self._gauges())
+            service = self._recorder.labels.is_service()
+            seq = self.ring.append(now_s, elapsed_s, gauges, tally, service)
+            second = Second(seq, now_s + self.wall_offset_s, now_s, elapsed_s, tally, gauges)
+            for follow in self.after:
+                follow(second)
+            self._compose(second)
+            (point,) = snapshots.points_of(self.ring.stretch(1), self.wall_offset_s)
             self._points.append(orjson.dumps(point))
             self._published = (seq, self._head, tuple(self._points))
 
-    def _compose(self, seq: int, sampled: dict[str, float | None]) -> None:
+    def _follow_the_clock(self, now_s: float) -> None:
+        """A set clock moves all that was recorded with it; viewers are sent it anew."""
+        offset_s = self._wall() - now_s
+        moved_s, self.wall_offset_s = offset_s - self.wall_offset_s, offset_s
+        if abs(moved_s) < CLOCK_JUMP_S:
+            return
+        direction = "forward" if moved_s > 0 else "back"
+        self.event("clock", f"the machine's clock was set {direction} by {abs(moved_s):,.0f} s")
+        self._about["instance"] = uuid.uuid4().hex
+        rows = snapshots.points_of(self.ring.stretch(snapshots.POINTS), offset_s)
+        self._points.extend(orjson.dumps(row) for row in rows)
+
+    def _compose(self, second: Second) -> None:
         inventory = self._inventory()
-        tile_list = snapshots.tiles(self.ring, sampled)
+        tile_list = snapshots.tiles(self.ring, second.gauges)
         problems = inventory.pop("problems", {})
         self.latest = {
-            "seq": seq,
-            "time": self._wall(),
+            "seq": second.seq,
+            "time": second.time,
             **self._about,
             "health": snapshots.health(tile_list, inventory["models"], len(problems)),
             "tiles": tile_list,
-            "phases": snapshots.phase_icicle(self._recorder.phases()),
+            "phases": snapshots.phase_icicle(self.ring, self._recorder.labels),
             **inventory,
             "problems": problems,
             "events": self.events(),

@@ -77,7 +77,7 @@ def test_response_record_and_console_say_so_until_the_model_is_loaded_anew(
     assert (status, headers["x-degraded"]) == (200, "true")
     assert "broken on purpose" in answer["parameters"]["degraded"]
     engine.ticker.tick()
-    assert engine.recorder.recent[-1].degraded
+    assert engine.recorder.recent()[-1].degraded
     assert engine.ticker.latest["health"]["text"] == f"Degraded model: {MODEL}"
     assert engine.ticker.latest["events"][-1]["kind"] == "degraded"
     shown = {model["name"]: model["degraded"] for model in engine.ticker.latest["models"]}

@@ -18,8 +18,6 @@ from engine.models.parity import compare
 from engine.models.repository import read_repository
 from engine.telemetry.histogram import histogram_of, percentile_ms
 from engine.telemetry.record import RequestMetrics
-from engine.telemetry.recorder import Recorder
-from engine.telemetry.ring import SECONDS, Ring
 
 
 def test_percentiles_are_within_one_percent() -> None:
@@ -40,33 +38,12 @@ def test_no_requests_have_no_percentile() -> None:
     assert percentile_ms(histogram_of(np.array([])), 0.5) is None
 
 
-def test_the_ring_wraps_and_keeps_its_size() -> None:
-    ring = Ring()
-    counts = {"requests": 1, "errors_4xx": 0, "errors_5xx": 0, "hits": 0, "lookups": 1}
-    for second in range(SECONDS + 5):
-        ring.append({"t": float(second)}, counts, histogram_of(np.array([1e6])))
-    assert [row[0] for row in ring.rows(2)] == [SECONDS + 3.0, SECONDS + 4.0]
-    assert ring.window(60)[0]["requests"] == 60
-
-
 def test_phases_and_the_rest_add_up_to_the_duration() -> None:
-    record = RequestMetrics("r", "/e", duration_ns=100, preprocessing_ns=20, inference_ns=70)
+    record = RequestMetrics("r", "/e", duration_ns=100, decode_ns=20, inference_ns=70)
     body = record.as_dict()
     parts = [body[key] for key in body if key.endswith("_time_ms")]
     assert sum(parts) == pytest.approx(body["duration_ms"])
     assert body["memory_before_mb"] is None
-
-
-def test_the_recorder_counts_exactly() -> None:
-    recorder = Recorder()
-    for number in range(10):
-        recorder.append(
-            RequestMetrics("r", "/e", 200 if number else 503, "m", rows=1, cache_hit=number > 6)
-        )
-    counts, histogram = recorder.drain()
-    assert counts == {"requests": 10, "errors_4xx": 0, "errors_5xx": 1, "hits": 3, "lookups": 10}
-    assert histogram.sum() == 10
-    assert recorder.models["m"].requests == 10
 
 
 def test_an_item_over_a_tenth_of_the_budget_is_not_admitted() -> None:

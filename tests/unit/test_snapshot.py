@@ -108,7 +108,7 @@ def test_slow_answers_leave_ok_by_the_stated_limits(
 
 
 def test_the_icicle_adds_up(ticker: Ticker, recorder: Recorder, clock: Clock) -> None:
-    answered(recorder, 4, 10.0, inference_ns=6_000_000, preprocessing_ns=1_000_000)
+    answered(recorder, 4, 10.0, inference_ns=6_000_000, decode_ns=1_000_000)
     second(ticker, clock)
     phases = live(ticker)["phases"]
     values = dict(zip(phases["ids"], phases["values"], strict=True))
