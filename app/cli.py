@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import ipaddress
 import logging
 import os
@@ -113,6 +114,10 @@ def _mount_console(server: Any) -> None:
 
         server.mount(build_flask(server.front))
         server.front.compressor.calibrate()
+        # What start-up has made stays: the collector need not look through it again and again,
+        # with every request waiting for it.
+        gc.collect()
+        gc.freeze()
     except Exception:
         # Inference goes on without its console; the log says why.
         log.exception("the console could not be built")

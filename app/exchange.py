@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 from urllib.parse import parse_qs, unquote_to_bytes
@@ -119,13 +119,15 @@ def request_of_environ(environ: Mapping[str, Any], body: bytes) -> Request:
 class Response:
     """Status, body and headers, ready to hand over.
 
-    lines: further headers, each as "name: value\\r\\n".
+    lines: further headers, each as "name: value\\r\\n". parts: the body piece by piece, sent as
+    it comes; body is empty then.
     """
 
     status: int
     body: bytes
     headers: list[Header] = field(default_factory=lambda: [JSON])
     lines: str = ""
+    parts: Iterator[bytes] | None = None
 
 
 class Pending(Protocol):

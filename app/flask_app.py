@@ -51,4 +51,6 @@ _METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]
 def _to_flask(response: Response) -> flask.Response:
     lines = (line.split(": ", 1) for line in response.lines.splitlines())
     further = [(name, value) for name, value in lines]
-    return flask.Response(response.body, response.status, [*response.headers, *further])
+    return flask.Response(
+        response.parts or response.body, response.status, [*response.headers, *further]
+    )

@@ -18,6 +18,7 @@ from __future__ import annotations
 import contextlib
 import ipaddress
 import logging
+import queue
 import re
 import threading
 import time
@@ -26,13 +27,14 @@ from dataclasses import asdict
 from typing import Any
 from urllib.parse import urlsplit
 
-from app.api import v2
+from app.api import performance, v2
 from app.api.inference import record_lines, timeout_ms
 from app.api.statuses import response_to
 from app.encoding import LEAST_BYTES, Compressor, accepts_gzip
 from app.exchange import Exchange, Handler, Head, Pending, Request, Response, error_response
 from app.http1 import Connection, ConnectionCounts
 from app.infer_lane import InferLane, kind_of, lane_for
+from app.noop_lane import NoOpLane
 from app.routes import NEVER_WAITS, Match, Router
 from engine.engine import Engine
 from engine.errors import Cancelled, DeadlineExceeded, Overloaded, UnknownModel
@@ -46,6 +48,8 @@ SLOW_NS = 5_000_000
 MAX_HOSTS = 64
 LOOP_GZIP_BYTES = 16_384
 MAX_LANES = 1024
+PART_WAIT_S = 60.0
+"""A client that has read nothing for so long gets no more of a body sent in parts."""
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9_.:\-]{1,128}")
 _TRACEPARENT = re.compile(rb"00-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-[0-9a-f]{2}")
 """W3C Trace Context, version 00."""
@@ -65,6 +69,7 @@ class Front:
         self._ours: set[bytes] = set()
         settings = engine.settings
         self.pool = WorkerPool("http", settings.http_threads, settings.http_queue)
+        self.noop_lane = NoOpLane()
         self._lanes: dict[tuple[str, str | None, tuple[bool, bool]], InferLane] = {}
 
     # guards
@@ -105,7 +110,7 @@ class Front:
         """Answer on the loop, or see to it that a thread does; False: Flask is to answer."""
         head = request.head
         if head is not None and head.lane is not None:
-            lane: InferLane = head.lane
+            lane: InferLane | NoOpLane = head.lane
             if lane.take(request, client):
                 return True
             if lane.is_over:
@@ -129,6 +134,8 @@ class Front:
             return True
         exchange.path_args = match.path_args
         is_infer = handler is v2.infer
+        if handler is performance.noop:
+            self.noop_lane.adopt(request.head)
         if is_infer and request.head is not None and request.head.lane is None:
             self._open_lane(request, request.head, match)
         if v2.may_run_on_loop(exchange) if is_infer else handler in NEVER_WAITS:
@@ -221,13 +228,28 @@ class Front:
             response = self._run_waiting(exchange, handler)
             exchange.cpu_ns = time.thread_time_ns() - cpu_ns
             self._finish(exchange, response)
-            client.call_soon(lambda: self._hand_over(exchange, response, client))
+            if response.parts is not None and exchange.request.method != b"HEAD":
+                self._send_parts(response, client)
+            else:
+                client.call_soon(lambda: self._hand_over(exchange, response, client))
 
         try:
             self.pool.submit(run)
         except Overloaded as error:
             refusal = error_response(503, str(error), ("retry-after", "1"))
             self._answer(exchange, refusal, client)
+
+    def _send_parts(self, response: Response, client: Connection) -> None:
+        """Send a body as it is made; a client that reads slowly slows its making down."""
+        assert response.parts is not None
+        begun: queue.SimpleQueue[threading.Event] = queue.SimpleQueue()
+        client.call_soon(lambda: begun.put(client.begin_parts(response)))
+        writable = begun.get()
+        for part in response.parts:
+            if not writable.wait(PART_WAIT_S) or client.is_closed:
+                break
+            client.call_soon(lambda part=part: client.send_part(part))  # type: ignore[misc]
+        client.call_soon(lambda: client.send_part(b""))
 
     def _finish_on_thread(self, exchange: Exchange, response: Response, client: Connection) -> None:
         """Pack a large answer where that keeps nobody waiting."""

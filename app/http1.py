@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -153,6 +154,7 @@ class Connection(asyncio.Protocol):
         self._listener = listener
         self._parser: Any = httptools.HttpRequestParser(self)
         self._transport: Any = None
+        self.fd = -1
         self._ahead: deque[Request] = deque()
         self._serving: Request | None = None
         self._in_message = False
@@ -160,6 +162,7 @@ class Connection(asyncio.Protocol):
         self._head_done = True
         self._discarding = False
         self._may_write = True
+        self._writable: threading.Event | None = None
         self._closing = False
         self._since = listener.loop.time()
         self._target = b""
@@ -175,6 +178,7 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: Any) -> None:
         self._transport = transport
+        self.fd = int(transport.get_extra_info("socket").fileno())
         listener = self._listener
         counts = listener.counts
         if len(listener.connections) >= listener.limits.max_connections or listener.draining:
@@ -193,6 +197,8 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         self._closing = True
+        if self._writable is not None:
+            self._writable.set()
         self._listener.connections.discard(self)
         self._listener.counts.open = len(self._listener.connections)
         if self._serving is not None:
@@ -255,10 +261,14 @@ class Connection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         self._may_write = False
+        if self._writable is not None:
+            self._writable.clear()
         self._transport.pause_reading()
 
     def resume_writing(self) -> None:
         self._may_write = True
+        if self._writable is not None:
+            self._writable.set()
         if not self._ahead:
             self._transport.resume_reading()
 
@@ -324,7 +334,7 @@ class Connection(asyncio.Protocol):
         """Keep the head of a request that asks for nothing special."""
         headers, heads = request.headers, self._listener.heads
         if (
-            b"content-length" not in headers
+            (b"content-length" not in headers and request.method != b"GET")
             or not request.keep_alive
             or len(seen) > MAX_KEPT_HEAD_BYTES
             or not headers.keys().isdisjoint(SPECIAL)
@@ -384,6 +394,30 @@ class Connection(asyncio.Protocol):
             self._serving = following
             self._listener.loop.call_soon(self._serve, following)
 
+    def begin_parts(self, response: Response) -> threading.Event:
+        """Send the head of an answer in parts; returns what is set while more may be written."""
+        self._writable = threading.Event()
+        if self._may_write or self._closing:
+            self._writable.set()
+        if not self._closing:
+            response.headers.append(("transfer-encoding", "chunked"))
+            self._transport.write(_head_of(response, True))
+        return self._writable
+
+    def send_part(self, part: bytes) -> None:
+        """Send one part of a body; an empty one ends it."""
+        if self._closing:
+            return
+        if part:
+            self._transport.write(b"%x\r\n%b\r\n" % (len(part), part))
+        else:
+            self._writable = None
+            self.answer_bytes(b"0\r\n\r\n")
+
+    @property
+    def is_closed(self) -> bool:
+        return self._closing
+
     def at_turn_end(self, action: Callable[[], None]) -> None:
         """Have something done once all that the loop has read is served; from the loop."""
         self._listener.loop.call_soon(action)
@@ -415,6 +449,11 @@ class Connection(asyncio.Protocol):
         return self._serving is request
 
     @property
+    def is_serving_any(self) -> bool:
+        """True while a request of this connection is under way."""
+        return self._serving is not None
+
+    @property
     def is_busy(self) -> bool:
         return self._serving is not None or self._transport.get_write_buffer_size() > 0
 
@@ -441,11 +480,17 @@ def _origin_form(target: bytes) -> bytes:
 
 
 def _rendered(response: Response, keeps: bool, head_only: bool) -> bytes:
-    """The answer's bytes. Names and values of headers are our own or checked at their source."""
+    """The answer's bytes."""
+    head = _head_of(response, keeps)
+    return head if head_only else head + response.body
+
+
+def _head_of(response: Response, keeps: bool) -> bytes:
+    """Status and headers. Names and values of headers are our own or checked at their source."""
     status, body = response.status, response.body
     line = _OK if status == 200 else f"HTTP/1.1 {status} {REASONS.get(status, 'Unknown')}\r\n"
     fields = "".join([f"{name}: {value}\r\n" for name, value in response.headers])
     close = "" if keeps else "connection: close\r\n"
-    length = "" if status in (204, 304) else f"content-length: {len(body)}\r\n"
-    head = f"{line}{Date.line}{fields}{response.lines}{length}{close}\r\n".encode("latin-1")
-    return head if head_only else head + body
+    has_length = status not in (204, 304) and response.parts is None
+    length = f"content-length: {len(body)}\r\n" if has_length else ""
+    return f"{line}{Date.line}{fields}{response.lines}{length}{close}\r\n".encode("latin-1")

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from app.api import analyze, performance, repository, v2
+from app.api import alerts, analyze, performance, repository, telemetry, v2
 from app.exchange import Handler, Request
 from engine.telemetry.labels import UNKNOWN_ROUTE
 
-API_PREFIXES = ("/v2", "/performance", "/analyze")
+API_PREFIXES = ("/v2", "/performance", "/analyze", "/metrics")
 
 ROUTES: tuple[tuple[str, str, Handler], ...] = (
     ("GET", "/v2", v2.server_metadata),
@@ -29,6 +29,7 @@ ROUTES: tuple[tuple[str, str, Handler], ...] = (
     ("POST", "/analyze/contract", analyze.contract),
     ("GET", "/performance/dashboard", performance.dashboard),
     ("GET", "/performance/live", performance.live),
+    ("GET", "/performance/noop", performance.noop),
     ("GET", "/performance/metrics", performance.metrics),
     ("GET", "/performance/metrics/real-time", performance.real_time),
     ("GET", "/performance/flame-graph", performance.flame_graph),
@@ -39,6 +40,21 @@ ROUTES: tuple[tuple[str, str, Handler], ...] = (
     ("POST", "/performance/models/{model}/pin", performance.pin),
     ("POST", "/performance/warmup", performance.warm_up),
     ("POST", "/performance/cache/clear", performance.clear_cache),
+    ("GET", "/performance/metrics/history", telemetry.history),
+    ("GET", "/performance/export/csv", telemetry.export_csv),
+    ("GET", "/performance/export/json", telemetry.export_json),
+    ("GET", "/performance/slow-requests", telemetry.exemplars),
+    ("GET", "/performance/reports/optimization", telemetry.optimization),
+    ("GET", "/performance/status", telemetry.status),
+    ("GET", "/performance/health", telemetry.health),
+    ("GET", "/performance/alerts", alerts.overview),
+    ("POST", "/performance/alerts/rules", alerts.replace_rules),
+    ("POST", "/performance/alerts/preview", alerts.preview),
+    ("POST", "/performance/alerts/acknowledge", alerts.acknowledge),
+    ("POST", "/performance/alerts/silence", alerts.silence),
+    ("POST", "/performance/alerts/unsilence", alerts.end_silence),
+    ("POST", "/performance/alerts/test", alerts.test),
+    ("GET", "/metrics", telemetry.scrape),
 )
 
 
@@ -50,6 +66,7 @@ NEVER_WAITS = frozenset(
         v2.model_ready,
         performance.dashboard,
         performance.live,
+        performance.noop,
         performance.real_time,
         performance.flame_graph,
         performance.cache,

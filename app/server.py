@@ -23,6 +23,7 @@ from app.encoding import accepts_gzip
 from app.exchange import Request, Response, error_response
 from app.front import Front
 from app.http1 import Connection, ConnectionCounts, Limits, Listener
+from app.outside import SocketWatch
 from app.signals import STOP_SIGNALS
 from app.wsgi import WSGIApp, call_wsgi
 from engine.errors import Overloaded
@@ -61,6 +62,8 @@ class Server:
         self._listener = Listener(self._serve, limits, self._loop)
         front.connections = self._listener.counts
         self._socket: socket.socket | None = None
+        ticker = front.engine.ticker
+        self._sockets = SocketWatch(self._listener, lambda: ticker.requests_per_s > 0)
         self._accepting: Any = None
         self._thread = threading.Thread(target=self._run, name="pyrometer-http", daemon=True)
 
@@ -87,6 +90,26 @@ class Server:
         self._socket = listening
         sys.setswitchinterval(SWITCH_INTERVAL_S)
         self._thread.start()
+        self._watch_itself()
+
+    def _watch_itself(self) -> None:
+        """Life signs and gauges of the server for its engine's monitoring."""
+        engine = self.front.engine
+        monitoring = engine.monitoring
+        monitoring.vital["http"] = self._thread.is_alive
+        monitoring.gauges.append(self._gauges)
+        if engine.settings.telemetry:
+            self._sockets.start()
+
+    def _gauges(self) -> dict[str, float | None]:
+        ticker = self.front.engine.ticker
+        if not ticker.requests_per_s:
+            self._sockets.forget()
+        return {
+            "threads_busy": float(self.front.pool.busy),
+            "connections": float(self.counts.open),
+            "outside_ms": self._sockets.wait_ms(ticker.requests_per_s, ticker.own_ms),
+        }
 
     def _run(self) -> None:
         asyncio.set_event_loop(self._loop)
@@ -135,6 +158,7 @@ class Server:
 
     def drain(self) -> None:
         """Accept no more, finish what is under way, for at most DRAIN_S."""
+        self._sockets.stop()
         self.front.engine.drain()
         drained = threading.Event()
         self._loop.call_soon_threadsafe(self._begin_drain, drained)

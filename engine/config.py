@@ -135,6 +135,8 @@ class Settings:
     spill: bool = _setting(True, "keep results of slow models and embeddings on disk too")
     spill_bytes: int = _setting(1024 * MIB, "budget on disk, each", unit="bytes", low=1_000_000)
     telemetry: bool = _setting(True, "record requests; off: no counts, times or history of them")
+    history: bool = _setting(True, "keep what was recorded, on disk, over restarts")
+    history_bytes: int = _setting(512 * MIB, "history on disk", unit="bytes", low=10_000_000)
     max_body_bytes: int = _setting(16 * MIB, "largest request body", unit="bytes", low=1)
     max_elements: int = _setting(4_000_000, "largest tensor", unit="elements", low=1)
 

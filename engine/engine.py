@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future, wait
 from dataclasses import asdict
 from typing import Any
@@ -19,7 +19,8 @@ from engine.call import Call
 from engine.config import Settings
 from engine.errors import InvalidInput, ModelFailed, PyrometerError, UnknownModel
 from engine.executors.pool import WorkerPool, pool_figures
-from engine.inventory import inventory
+from engine.inventory import inventory, queues, state_families
+from engine.models.files import give_back_memory
 from engine.models.loaded import LoadedModel
 from engine.models.opener import PlainOpener, PlanningOpener
 from engine.models.plan_store import PlanStore
@@ -28,13 +29,13 @@ from engine.models.repository import ModelEntry, read_repository
 from engine.models.slots import Lease, Slot
 from engine.models.trust import TrustFile
 from engine.models.watcher import Watcher
+from engine.monitoring import Monitoring
 from engine.runs import Runs
 from engine.telemetry.record import ProcessMemory
 from engine.telemetry.recorder import Recorder
-from engine.telemetry.ticker import Ticker
 from engine.types import MISSED, RESULT_HIT, InferRequest, InferResult, Tensors
-from engine.version import VERSION
 
+TRIM_SHARE = 0.5
 TIERS = ("models", "results", "embeddings", "responses")
 
 
@@ -58,11 +59,13 @@ class Engine:
         self._adopted: dict[tuple[str, str], ModelEntry] = {}
         self.recorder = Recorder(uuid.uuid4().hex[:16], settings.telemetry)
         self.memory = ProcessMemory()
-        self.gauges: list[Callable[[], Mapping[str, float | None]]] = [self._gauges]
-        self.ticker = Ticker(
-            self.recorder, self._take_stock, VERSION, gauges=lambda: merged(self.gauges)
-        )
         self.pool = WorkerPool("load", settings.load_workers, settings.load_queue)
+        self.monitoring = Monitoring(
+            settings, self.recorder, self._take_stock, self.pool, self.clean_up
+        )
+        self.monitoring.gauges.append(self._gauges)
+        self.ticker = self.monitoring.ticker
+        self.scraped = self.monitoring.registry(lambda: state_families(self))
         lanes = Lanes(
             settings.inline_us,
             settings.batch_max_rows if settings.batching and settings.optimise else 1,
@@ -112,7 +115,7 @@ class Engine:
     def start(self) -> None:
         """Begin loading what is to be preloaded, versions that serve only, and the ticker."""
         self.registry.preload()
-        self.ticker.start()
+        self.monitoring.start()
         if self.settings.reload_interval_s > 0:
             self._watcher.start()
         self.ticker.event("start", f"started with {len(self.registry.slots())} models")
@@ -133,7 +136,28 @@ class Engine:
 
     def _gauges(self) -> dict[str, float | None]:
         """What the ring keeps of the queues."""
-        return {"queued": float(self.runs.scheduler.counts.queued)}
+        waiting = [row for row in queues(self) if row["unit"] in ("waiting", "open")]
+        fullest = max((100 * row["used"] / max(1, row["limit"]) for row in waiting), default=0.0)
+        return {
+            "queued": float(self.runs.scheduler.counts.queued),
+            "queue_used_percent": fullest,
+        }
+
+    def clean_up(self) -> str:
+        """Free memory: the longest unused half of every cache, garbage, free pages; says what."""
+        before_mb = self.memory.resident_mb()
+        embedded = self.embeddings.tier if self.embeddings else None
+        tiers = [tier for tier in (self.results, self.responses, embedded) if tier is not None]
+        freed = [tier.trim(TRIM_SHARE) for tier in tiers]
+        give_back_memory()
+        items, cached_mb = sum(n for n, _ in freed), sum(size for _, size in freed) / 1e6
+        after_mb = self.memory.resident_mb()
+        text = (
+            f"{items} cached items, {cached_mb:.2f} MB, evicted; "
+            f"resident memory {before_mb:.0f} -> {after_mb:.0f} MB"
+        )
+        self.ticker.event("clean-up", text)
+        return text
 
     def drain(self) -> None:
         """Not ready from now on; requests under way go on."""
@@ -143,7 +167,7 @@ class Engine:
     def close(self) -> None:
         """Stop the ticker and loading; a child that compiles is ended."""
         self._watcher.stop()
-        self.ticker.stop()
+        self.monitoring.stop()
         self.registry.close()
         self.runs.scheduler.close(wait_s=5)
         self.pool.close(wait_s=2)
@@ -358,11 +382,3 @@ class Engine:
             if disk is not None and tier in (None, name):
                 disk.clear(model)
         return sum(items for items, _ in freed), sum(size for _, size in freed)
-
-
-def merged(sources: Iterable[Callable[[], Mapping[str, float | None]]]) -> dict[str, float | None]:
-    """The gauges of all sources."""
-    found: dict[str, float | None] = {}
-    for read in sources:
-        found |= read()
-    return found

@@ -183,3 +183,16 @@ def _http_queues(http: dict[str, Any]) -> list[dict[str, Any]]:
         _queue("threads", "Waiting for a thread", threads["queued"], threads["limit"], "waiting")
         | {"failed": threads["failures"], "text": f"{threads['workers']} threads"},
     ]
+
+
+def state_families(engine: Engine) -> dict[str, list[tuple[tuple[str, ...], float]]]:
+    """What scrapers are told of caches and models: labelled values by family."""
+    tiers = caches(engine)
+    states = [slot.state for slot in engine.registry.slots()]
+    return {
+        "pyrometer_cache_used_bytes": [((tier["tier"],), tier["bytes"]) for tier in tiers],
+        "pyrometer_cache_budget_bytes": [((tier["tier"],), tier["budget_bytes"]) for tier in tiers],
+        "pyrometer_cache_items": [((tier["tier"],), tier["items"]) for tier in tiers],
+        "pyrometer_cache_evictions": [((tier["tier"],), tier["evictions"]) for tier in tiers],
+        "pyrometer_models": [((state,), states.count(state)) for state in sorted(set(states))],
+    }

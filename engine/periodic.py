@@ -27,6 +27,10 @@ class Periodic:
     def start(self) -> None:
         self._thread.start()
 
+    @property
+    def is_alive(self) -> bool:
+        return self._thread.is_alive()
+
     def stop(self) -> None:
         """Return once the thread has ended, or after 2 s."""
         self._stop.set()

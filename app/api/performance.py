@@ -86,7 +86,7 @@ def plan(exchange: Exchange) -> Response:
 
 def pin(exchange: Exchange) -> Response:
     """POST {"pinned": bool, "version"?}: keep a version in memory whatever the budget wants."""
-    body = _object(exchange, {"pinned", "version"})
+    body = object_of(exchange, {"pinned", "version"})
     pinned, version = body.get("pinned"), body.get("version")
     if not isinstance(pinned, bool):
         raise InvalidInput(f"pinned is {pinned!r}; it must be true or false")
@@ -103,7 +103,7 @@ def pin(exchange: Exchange) -> Response:
 
 def warm_up(exchange: Exchange) -> Response:
     """POST {"models": [...]} or {}: load what is absent and run real rows."""
-    body = _object(exchange, {"models"})
+    body = object_of(exchange, {"models"})
     names = body.get("models")
     if names is not None and (
         not isinstance(names, list) or not all(isinstance(name, str) for name in names)
@@ -128,18 +128,24 @@ def _summary(results: list[dict[str, Any]]) -> str:
 
 def clear_cache(exchange: Exchange) -> Response:
     """POST {"tier": ..., "model": ...}, both optional: flush a tier or all."""
-    body = _object(exchange, {"tier", "model"})
+    body = object_of(exchange, {"tier", "model"})
     for key in ("tier", "model"):
         if body.get(key) is not None and not isinstance(body[key], str):
             raise InvalidInput(f"{key} must be a string")
     return json_response(exchange.engine.clear_cache(body.get("tier"), body.get("model")))
 
 
-def _object(exchange: Exchange, known: set[str]) -> dict[str, Any]:
+def object_of(exchange: Exchange, known: set[str]) -> dict[str, Any]:
+    """The body, an object of these fields alone. Raises InvalidInput."""
     body = exchange.json_object()
     if unknown := sorted(body.keys() - known):
         raise InvalidInput(f"unknown field {unknown[0][:80]!r}; known: {', '.join(sorted(known))}")
     return body
+
+
+def noop(exchange: Exchange) -> Response:
+    """GET /performance/noop does nothing: what the server itself costs a caller."""
+    return json_response({})
 
 
 def dashboard(exchange: Exchange) -> Response:

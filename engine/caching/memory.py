@@ -218,6 +218,14 @@ class MemoryTier:
             self.limit_bytes = max(0, min(self.budget_bytes, limit_bytes))
             self._settle()
 
+    def trim(self, share: float) -> tuple[int, int]:
+        """Evict this share of the bytes, the longest unused first; returns (items, bytes) freed."""
+        with self._lock:
+            items, held = len(self._items), self.bytes
+            while self._items and self.bytes > (1 - share) * held:
+                self._evict_oldest()
+            return items - len(self._items), held - self.bytes
+
     def clear(self, group: Hashable | None = None) -> tuple[int, int]:
         """Drop one group or everything; returns (items, bytes) freed."""
         with self._lock:

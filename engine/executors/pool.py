@@ -21,7 +21,7 @@ class WorkerPool:
 
     def __init__(self, name: str, workers: int, max_queued: int) -> None:
         self.name = name
-        self.failures = 0
+        self.failures = self.busy = 0
         self._queue: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self.max_queued = max_queued
         self.workers = workers
@@ -50,12 +50,17 @@ class WorkerPool:
 
     def _work(self) -> None:
         while (job := self._queue.get()) is not None:
+            with self._lock:
+                self.busy += 1
             try:
                 job()
             except Exception:
                 # A job reports to whoever waits for it; here it must only not end the thread.
                 self.failures += 1
                 log.exception("a job of the %s pool failed", self.name)
+            finally:
+                with self._lock:
+                    self.busy -= 1
 
     def close(self, wait_s: float) -> None:
         """Take no more jobs, drop those not started, wait at most wait_s for the running."""
@@ -76,6 +81,7 @@ def pool_figures(pool: WorkerPool) -> dict[str, int]:
     """A pool's state, as the metrics show it."""
     return {
         "workers": pool.workers,
+        "busy": pool.busy,
         "queued": pool.queued,
         "limit": pool.max_queued,
         "failures": pool.failures,

@@ -18,11 +18,16 @@ def sha256_of(path: Path) -> str:
 
 def private_bytes() -> int:
     """Memory of this process that no other shares, after freed memory went back."""
+    give_back_memory()
+    lines = Path("/proc/self/smaps_rollup").read_text().splitlines()
+    return 1024 * sum(int(line.split()[1]) for line in lines if line.startswith("Private_"))
+
+
+def give_back_memory() -> None:
+    """Collect garbage, and return what the allocator has free to the system."""
     gc.collect()
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).malloc_trim(0)
-    lines = Path("/proc/self/smaps_rollup").read_text().splitlines()
-    return 1024 * sum(int(line.split()[1]) for line in lines if line.startswith("Private_"))
 
 
 def private_folder(path: Path) -> Path:

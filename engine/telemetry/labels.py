@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -66,6 +67,9 @@ class Labels:
 
     def __getitem__(self, number: int) -> Label:
         return self._labels[number]
+
+    def __iter__(self) -> Iterator[Label]:
+        return iter(tuple(self._labels))
 
     def __len__(self) -> int:
         return len(self._labels)

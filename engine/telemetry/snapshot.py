@@ -107,7 +107,10 @@ def _delta(rule: TileRule, value: float | None, before: float | None) -> str | N
 
 
 def health(
-    tile_list: list[dict[str, Any]], models: list[dict[str, Any]], problems: int
+    tile_list: list[dict[str, Any]],
+    models: list[dict[str, Any]],
+    problems: int,
+    alerts: list[dict[str, Any]],
 ) -> dict[str, str]:
     """One sentence: is it fine, and if not, what is not."""
     failed = [model["name"] for model in models if model["state"] == "failed"]
@@ -117,6 +120,12 @@ def health(
     if failed:
         more = f" and {len(failed) - 1} more" if len(failed) > 1 else ""
         return {"status": "critical", "text": f"Failed model: {failed[0]}{more}"}
+    firing = [alert for alert in alerts if alert["state"] == "firing"]
+    if firing:
+        worst_alert = min(firing, key=lambda alert: str(alert["severity"]))
+        more = f"; {len(firing) - 1} more alerts" if len(firing) > 1 else ""
+        text = f"Alert {worst_alert['name']}: {worst_alert['text']}{more}"
+        return {"status": worst_alert["severity"], "text": text}
     if worst:
         tile = next((t for t in worst if t["status"] == "critical"), worst[0])
         text = f"{tile['label']} at {in_words(tile['value'])} {tile['unit']}"

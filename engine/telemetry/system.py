@@ -19,7 +19,10 @@ SAMPLED = (
     *("net_in_mb_s", "net_out_mb_s", "open_files", "threads", "gc_pause_ms", "gil_wait_ms"),
     *("temperature_c", "battery_percent"),
 )
-FROM_ENGINE = ("threads_busy", "queued", "connections", "outside_ms")
+FROM_ENGINE = (
+    *("threads_busy", "queued", "connections", "outside_ms"),
+    *("queue_used_percent", "threads_down", "dropped_per_s"),
+)
 """Gauges that others give: the server's threads and queues, and the wait outside Python."""
 GAUGES = (*SAMPLED, *FROM_ENGINE, *CORES)
 PSS_EVERY = 10

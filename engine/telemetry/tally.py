@@ -33,7 +33,10 @@ COUNTS = (
     "degraded",
     *BATCHES,
 )
-SUMMED = ("rows", "bytes_in", "bytes_out", "duration_ns", *(f"{phase}_ns" for phase in PHASES))
+SUMMED = (
+    *("rows", "batch_rows", "bytes_in", "bytes_out", "duration_ns"),
+    *(f"{phase}_ns" for phase in PHASES),
+)
 SUMS = (*COUNTS, *SUMMED)
 AT = {name: place for place, name in enumerate(SUMS)}
 _SUMMED_COLUMNS = [COLUMN[name] for name in SUMMED]

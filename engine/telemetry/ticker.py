@@ -19,7 +19,7 @@ from engine.telemetry.exemplars import Exemplars
 from engine.telemetry.recorder import Recorder
 from engine.telemetry.ring import Ring
 from engine.telemetry.system import SystemSampler
-from engine.telemetry.tally import Tally, tally_of
+from engine.telemetry.tally import AT, Tally, tally_of
 from engine.telemetry.totals import Totals
 
 log = logging.getLogger(__name__)
@@ -64,6 +64,8 @@ class Ticker:
         self.totals = Totals(recorder.labels)
         self.exemplars = Exemplars(recorder)
         self.latest: dict[str, Any] = {}
+        self.gauges: Mapping[str, float | None] = {}
+        self.requests_per_s = self.own_ms = 0.0
         self.after: list[Callable[[Second], None]] = []
         self._recorder = recorder
         self._inventory = inventory
@@ -111,16 +113,27 @@ class Ticker:
             tally = tally_of(drained.rows)
             self.totals.add(tally)
             self.exemplars.add(drained, now_s)
+            self.requests_per_s = len(drained.rows) / elapsed_s
+            durations = tally.sums[:, AT["duration_ns"]].sum()
+            self.own_ms = durations / 1e6 / len(drained.rows) if len(drained.rows) else 0.0
             gauges = self.system.sample() | dict(self._gauges())
+            self.gauges = gauges
             service = self._recorder.labels.is_service()
             seq = self.ring.append(now_s, elapsed_s, gauges, tally, service)
             second = Second(seq, now_s + self.wall_offset_s, now_s, elapsed_s, tally, gauges)
-            for follow in self.after:
-                follow(second)
+            self._tell_followers(second)
             self._compose(second)
             (point,) = snapshots.points_of(self.ring.stretch(1), self.wall_offset_s)
             self._points.append(orjson.dumps(point))
             self._published = (seq, self._head, tuple(self._points))
+
+    def _tell_followers(self, second: Second) -> None:
+        for follow in self.after:
+            try:
+                follow(second)
+            except Exception:
+                # A second must reach the viewers whatever becomes of it elsewhere.
+                log.exception("a second was not taken")
 
     def _follow_the_clock(self, now_s: float) -> None:
         """A set clock moves all that was recorded with it; viewers are sent it anew."""
@@ -142,7 +155,9 @@ class Ticker:
             "seq": second.seq,
             "time": second.time,
             **self._about,
-            "health": snapshots.health(tile_list, inventory["models"], len(problems)),
+            "health": snapshots.health(
+                tile_list, inventory["models"], len(problems), inventory.get("alerts", [])
+            ),
             "tiles": tile_list,
             "phases": snapshots.phase_icicle(self.ring, self._recorder.labels),
             **inventory,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -36,21 +37,27 @@ class Totals:
         self.labels = labels
         self.by_series: dict[int, SeriesTotal] = {}
         self.requests = 0
+        self._lock = threading.Lock()
 
     def add(self, tally: Tally) -> None:
         """Add one second."""
-        for place, number in enumerate(tally.series.tolist()):
-            total = self.by_series.get(number)
-            if total is None:
-                total = self.by_series[number] = SeriesTotal()
-            total.sums += tally.sums[place]
-        numbers = tally.series.tolist()
-        for cells, name in ((tally.cells, "durations"), (tally.queue, "queue")):
-            for place in np.unique(cells[:, 0]).tolist():
-                own = cells[cells[:, 0] == place]
-                getattr(self.by_series[numbers[place]], name)[own[:, 1]] += own[:, 2]
         service = self.labels.is_service()[tally.series // len(OUTCOMES)]
-        self.requests += int(tally.sums[service, 0].sum())
+        with self._lock:
+            self.requests += int(tally.sums[service, 0].sum())
+            for place, number in enumerate(tally.series.tolist()):
+                total = self.by_series.setdefault(number, SeriesTotal())
+                total.sums += tally.sums[place]
+                for cells, into in ((tally.cells, total.durations), (tally.queue, total.queue)):
+                    own = cells[cells[:, 0] == place]
+                    into[own[:, 1]] += own[:, 2]
+
+    def copied(self) -> dict[int, SeriesTotal]:
+        """All totals, none of them half of a second."""
+        with self._lock:
+            return {
+                number: SeriesTotal(total.sums.copy(), total.durations.copy(), total.queue.copy())
+                for number, total in self.by_series.items()
+            }
 
     def of_model(self, model: str) -> tuple[SeriesTotal, dict[str, int]]:
         """A model's total over versions, routes and outcomes, and its requests by outcome."""

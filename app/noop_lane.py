@@ -1,0 +1,24 @@
+"""The no-op: what the server itself costs a caller, without a model or a route."""
+
+from __future__ import annotations
+
+from app.exchange import Head, Request
+from app.http1 import Connection, Date
+
+
+class NoOpLane:
+    """Answers no-op requests where they are read."""
+
+    is_over = False
+
+    def take(self, request: Request, client: Connection) -> bool:
+        client.answer_bytes(
+            f"HTTP/1.1 200 OK\r\n{Date.line}content-type: application/json\r\n"
+            "content-length: 2\r\n\r\n{}".encode("latin-1")
+        )
+        return True
+
+    def adopt(self, head: Head | None) -> None:
+        """Requests with this head come here from now on."""
+        if head is not None:
+            head.lane = self

@@ -1,0 +1,198 @@
+"""What watches an engine: ticker, history, timeline, alerts, objectives, scrapers' registry.
+
+ticker --(each second)--> history's queue, alert book
+objectives are judged every SLO_EVERY_S in a thread of their own: they read the file
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from engine.config import Settings
+from engine.errors import Overloaded
+from engine.executors.pool import WorkerPool
+from engine.periodic import Periodic
+from engine.telemetry.alerts.book import AlertBook, Event
+from engine.telemetry.alerts.notify import Dispatcher, Notification
+from engine.telemetry.alerts.preview import preview
+from engine.telemetry.alerts.rules import parse_rules
+from engine.telemetry.alerts.slo import slo_report
+from engine.telemetry.frames import Frames
+from engine.telemetry.history import History
+from engine.telemetry.openmetrics import EngineCollector, Labelled, registry_of
+from engine.telemetry.recorder import Recorder
+from engine.telemetry.ticker import Inventory, Second, Ticker
+from engine.telemetry.timeline import Stretched, Timeline
+from engine.version import VERSION
+
+log = logging.getLogger(__name__)
+SLO_EVERY_S = 30.0
+PREVIEW_S = 86_400.0
+PREVIEW_STEP_S = 30.0
+GRACE_S = 30.0
+"""Threads may take this long to begin before they are missed."""
+
+
+class Monitoring:
+    """One engine's. gauges and vital may be added to: sources of gauges, and of life signs.
+
+    trim: frees memory and says what it freed; called off the ticker.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        recorder: Recorder,
+        inventory: Inventory,
+        pool: WorkerPool,
+        trim: Callable[[], str],
+    ) -> None:
+        self.gauges: list[Callable[[], Mapping[str, float | None]]] = [self._own_gauges]
+        self.vital: dict[str, Callable[[], bool]] = {}
+        self._recorder, self._pool, self._trim = recorder, pool, trim
+        self._dropped = 0
+        self.ticker = Ticker(
+            recorder, lambda: inventory() | self._told(), VERSION, gauges=self._read_gauges
+        )
+        self.history: History | None = None
+        if settings.history and settings.telemetry:
+            self.history = History(
+                settings.state, recorder.labels, settings.history_bytes, self.ticker.event
+            )
+            self.vital["history"] = lambda: self.history is None or self.history.is_alive
+        self.timeline = Timeline(self.ticker.ring, recorder.labels, self.history)
+        self.dispatcher = Dispatcher()
+        self.alerts = AlertBook(
+            settings.state, self.ticker.ring, self._note, self.dispatcher.send, self._act
+        )
+        self._slo = Periodic("slo", SLO_EVERY_S, self.judge)
+        self.vital |= {"slo": lambda: self._slo.is_alive, "notify": self.dispatcher.is_alive}
+        self.ticker.after.append(self._follow)
+        self._started_s = time.monotonic()
+
+    def start(self) -> None:
+        if self.history is not None:
+            self.history.start()
+        self.dispatcher.start()
+        self._slo.start()
+        self.ticker.start()
+
+    def stop(self) -> None:
+        self.ticker.stop()
+        self._slo.stop()
+        self.dispatcher.close()
+        if self.history is not None:
+            self.history.close()
+
+    # each second
+
+    def _read_gauges(self) -> dict[str, float | None]:
+        found: dict[str, float | None] = {}
+        for read in self.gauges:
+            found |= read()
+        return found
+
+    def _own_gauges(self) -> dict[str, float | None]:
+        before, self._dropped = self._dropped, self._recorder.dropped
+        return {"threads_down": float(len(self.down())), "dropped_per_s": self._dropped - before}
+
+    def down(self) -> list[str]:
+        """Names of threads that should live and do not."""
+        if time.monotonic() - self._started_s < GRACE_S:
+            return []
+        return [name for name, is_alive in self.vital.items() if not is_alive()]
+
+    def _follow(self, second: Second) -> None:
+        if self.history is not None:
+            self.history.offer(second.time, second.elapsed_s, second.tally, second.gauges)
+        self.alerts.tick(second.time, second.monotonic_s)
+
+    def _told(self) -> dict[str, Any]:
+        """What viewers are told of all this."""
+        return {
+            "alerts": self.alerts.as_list(time.monotonic()),
+            "history": self.history.status() if self.history else None,
+            "slos": list(self.alerts.slo_reports.values()),
+        }
+
+    def _note(self, event: Event) -> None:
+        if self.history is not None:
+            self.history.note_alert(event)
+        _, rule, severity, state, _, text = event
+        if state != "pending":
+            self.ticker.event("alert", f"{rule} {severity} {state.replace('_', ' ')}: {text}")
+
+    def _act(self, action: str, key: str) -> None:
+        """A rule's action, off the ticker. Only `trim` is known."""
+
+        def run() -> None:
+            text = self._trim()
+            self.alerts.note(key, time.time(), "cleaned up", text)
+
+        try:
+            self._pool.submit(run)
+        except Overloaded as error:
+            self.ticker.event("alert", f"{key}: no clean-up: {error}")
+
+    # objectives
+
+    def judge(self) -> None:
+        """Budgets and burn rates of every objective, anew."""
+        now, now_s = time.time(), time.monotonic()
+
+        def look(window_s: float) -> Frames:
+            step_s = max(1.0, window_s / 300)
+            return self.timeline.frames(window_s, now, now_s, step_s).frames
+
+        slos = self.alerts.rules.slos
+        self.alerts.slo_reports = {slo.name: slo_report(slo, look) for slo in slos}
+
+    # for anybody
+
+    def look_back(
+        self, window_s: float, step_s: float | None = None, model: str | None = None
+    ) -> Stretched:
+        """What was recorded in the last window_s seconds. Raises InvalidInput."""
+        return self.timeline.frames(window_s, time.time(), time.monotonic(), step_s, model)
+
+    def preview_rules(self, text: str, window_s: float = PREVIEW_S) -> list[dict[str, Any]]:
+        """What rules would have done. Raises InvalidInput."""
+        rules = parse_rules(text)
+        step_s = max(1.0, min(PREVIEW_STEP_S, window_s / 60))
+        return preview(rules, self.look_back(window_s, step_s).frames, step_s)
+
+    def alert_history(self, since_s: float) -> list[dict[str, Any]]:
+        """What happened to alerts, newest first; from the file, or else from memory."""
+        if self.history is not None:
+            found = self.history.alert_events(since_s)
+            if found is not None:
+                return found
+        return [event for event in reversed(tuple(self.alerts.events)) if event["t"] >= since_s]
+
+    def test_notification(self) -> list[str]:
+        """Send a test to every destination; returns their labels."""
+        alert = {"name": "test", "text": "this is a test; nothing is wrong"}
+        test = Notification("Pyrometer: test", "warning", time.time(), (alert,))
+        self.dispatcher.send(test)
+        return [notifier.label for notifier in self.dispatcher.notifiers]
+
+    def registry(self, state: Callable[[], Mapping[str, Labelled]]) -> Any:
+        """A registry for scrapers. state: further families of the engine, by name."""
+
+        def everything() -> Mapping[str, Labelled]:
+            alerts = self.alerts.counts().items()
+            dropped = 0 if self.history is None else self.history.dropped
+            return {
+                **state(),
+                "pyrometer_alerts": list(alerts),
+                "pyrometer_recorder_dropped": [((), self._recorder.dropped)],
+                "pyrometer_history_dropped": [((), dropped)],
+                "pyrometer_build_info": [((VERSION,), 1)],
+            }
+
+        return registry_of(
+            EngineCollector(self.ticker.totals, lambda: self.ticker.gauges, everything)
+        )

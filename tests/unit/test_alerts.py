@@ -1,0 +1,415 @@
+"""Alerts on fabricated series: what is measured each second, what the alert does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from engine.errors import InvalidInput
+from engine.telemetry.alerts.book import AlertBook, Event
+from engine.telemetry.alerts.notify import Dispatcher, Notification
+from engine.telemetry.alerts.preview import preview
+from engine.telemetry.alerts.rules import DEFAULT_TOML, Slo, parse_duration, parse_rules
+from engine.telemetry.alerts.slo import Judged, burning, judged, slo_report
+from engine.telemetry.alerts.states import AlertState, failed, stepped
+from engine.telemetry.frames import no_frames
+from engine.telemetry.record import RequestMetrics
+from engine.telemetry.recorder import Recorder
+from engine.telemetry.ring import Ring
+from engine.telemetry.tally import TOTAL_AT, tally_of
+from tests.waiting import until
+
+RULES = """
+[[rule]]
+name = "memory"
+metric = "memory_mb"
+reduce = "last"
+warning = 1000
+critical = 2000
+window = "1s"
+for = "2s"
+keep_firing = "3s"
+action = "trim"
+
+[[rule]]
+name = "latency"
+metric = "p95_ms"
+critical = 500
+window = "3s"
+min_requests = 5
+"""
+
+
+class World:
+    """A ring fed second by second, and the book that reads it."""
+
+    def __init__(self, folder: Path, rules: str = RULES) -> None:
+        self.recorder, self.ring = Recorder(), Ring()
+        self.kept: list[Event] = []
+        self.told: list[Notification] = []
+        self.acted: list[tuple[str, str]] = []
+        folder.mkdir(exist_ok=True)
+        (folder / "alerts.toml").write_text(rules)
+        self.book = AlertBook(
+            folder,
+            self.ring,
+            self.kept.append,
+            self.told.append,
+            lambda action, key: self.acted.append((action, key)),
+        )
+        self.wall_s, self.monotonic_s = 1e9, 100.0
+
+    def second(
+        self, memory_mb: float | None = 100.0, requests: int = 0, ms: float = 1.0, status: int = 200
+    ) -> None:
+        self.wall_s += 1
+        self.monotonic_s += 1
+        for _ in range(requests):
+            record = RequestMetrics("r", "/r", status, "m", rows=1, duration_ns=int(ms * 1e6))
+            self.recorder.append(record)
+        tally = tally_of(self.recorder.drain().rows)
+        gauges = {"memory_mb": memory_mb}
+        self.ring.append(self.monotonic_s, 1.0, gauges, tally, self.recorder.labels.is_service())
+        self.book.tick(self.wall_s, self.monotonic_s)
+
+    def state(self, key: str) -> str:
+        found = {alert["key"]: alert["state"] for alert in self.book.as_list(self.monotonic_s)}
+        return str(found[key])
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    return World(tmp_path)
+
+
+T, F, N = True, False, None
+
+
+@pytest.mark.parametrize(
+    ("series", "for_s", "keep_s", "expected"),
+    [
+        ([F, F], 0, 0, ["inactive", "inactive"]),
+        ([T, T], 0, 0, ["firing", "firing"]),
+        ([T, T, T], 2, 0, ["pending", "pending", "firing"]),
+        ([T, F, T], 2, 0, ["pending", "inactive", "pending"]),
+        ([T, F, F], 0, 0, ["firing", "resolved", "resolved"]),
+        ([T, F, F, F], 0, 2, ["firing", "recovering", "recovering", "resolved"]),
+        ([T, F, T, F], 0, 2, ["firing", "recovering", "firing", "recovering"]),
+        ([N, F, N], 0, 0, ["no_data", "inactive", "no_data"]),
+        ([T, N, F], 0, 0, ["firing", "no_data", "resolved"]),
+        ([T, N, T], 5, 0, ["pending", "no_data", "pending"]),
+        ([T, N, T], 0, 0, ["firing", "no_data", "firing"]),
+    ],
+)
+def test_states_follow_one_another(
+    series: Sequence[bool | None], for_s: float, keep_s: float, expected: list[str]
+) -> None:
+    state, seen = AlertState(), []
+    for second, condition in enumerate(series):
+        state = stepped(state, condition, float(second), for_s, keep_s)
+        seen.append(state.state)
+    assert seen == expected
+
+
+def test_a_rule_that_fails_is_an_error_and_remembers_that_it_fired() -> None:
+    state = failed(AlertState("firing", 1.0), 2.0)
+    assert (state.state, state.was_firing) == ("error", True)
+    assert stepped(state, False, 3.0, 0, 0).state == "resolved"
+
+
+def test_a_memory_alert_waits_fires_acts_recovers_and_resolves(world: World) -> None:
+    seen = []
+    for memory_mb in [900, 1500, 1500, 1500, 1500, 900, 900, 900, 900, 900]:
+        world.second(memory_mb)
+        seen.append(world.state("memory/warning"))
+    assert seen == [
+        *("inactive", "pending", "pending", "firing", "firing"),
+        *("recovering", "recovering", "recovering", "resolved", "resolved"),
+    ]
+    assert world.acted == [("trim", "memory/warning")]
+    states = [event[3] for event in world.kept if event[1] == "memory"]
+    assert states == ["pending", "firing", "recovering", "resolved"]
+    assert [event[0] for event in world.kept] == sorted(event[0] for event in world.kept)
+    assert [told.alerts[0]["state"] for told in world.told] == ["firing", "resolved"]
+
+
+def test_a_critical_alert_is_told_and_its_warning_is_not(world: World) -> None:
+    for _ in range(4):
+        world.second(2500)
+    assert world.state("memory/critical") == world.state("memory/warning") == "firing"
+    (told,) = world.told
+    assert [alert["key"] for alert in told.alerts] == ["memory/critical"]
+
+
+def test_what_changes_in_one_second_is_one_notification(world: World) -> None:
+    world.second(2500)
+    world.second(2500)
+    world.second(2500, requests=10, ms=900)
+    (told,) = world.told
+    assert {alert["name"] for alert in told.alerts} == {"memory", "latency"}
+    assert told.severity == "critical"
+
+
+def test_too_few_requests_are_no_data(world: World) -> None:
+    world.second(requests=4, ms=900)
+    assert world.state("latency/critical") == "no_data"
+    world.second(requests=1, ms=900)
+    assert world.state("latency/critical") == "firing"
+
+
+def test_a_silence_tells_nobody_and_hides_nothing(world: World) -> None:
+    until_s = world.wall_s + 6
+    world.book.silence("mem*", until_s, "ada", "we know", world.wall_s)
+    for _ in range(4):
+        world.second(1500)
+    assert world.state("memory/warning") == "firing"
+    assert world.told == []
+    shown = world.book.as_list(world.monotonic_s)
+    assert next(a for a in shown if a["key"] == "memory/warning")["silenced"] == "we know"
+    for _ in range(3):
+        world.second(1500)
+    assert world.book.silences == []
+
+
+def test_silences_outlive_the_process(world: World, tmp_path: Path) -> None:
+    number = world.book.silence("memory", 2e9, "ada", "we know", world.wall_s)
+    again = World(tmp_path)
+    assert [silence["id"] for silence in again.book.silences] == [number]
+    again.book.end_silence(number)
+    assert World(tmp_path).book.silences == []
+    with pytest.raises(InvalidInput, match="no silence"):
+        again.book.end_silence(number)
+
+
+def test_an_acknowledged_alert_is_not_told_again(world: World) -> None:
+    for _ in range(4):
+        world.second(1500)
+    world.book.acknowledge("memory/warning", "ada", "looking", world.wall_s)
+    world.monotonic_s += 5 * 3600
+    world.second(1500)
+    assert len(world.told) == 1
+    assert world.kept[-1][3] == "acknowledged"
+
+
+def test_an_alert_that_nobody_has_seen_is_told_again(world: World) -> None:
+    for _ in range(4):
+        world.second(1500)
+    world.monotonic_s += 5 * 3600
+    world.second(1500)
+    assert len(world.told) == 2
+
+
+def test_only_what_fires_can_be_acknowledged(world: World) -> None:
+    world.second()
+    with pytest.raises(InvalidInput, match="does not fire"):
+        world.book.acknowledge("memory/warning", "ada", "", 0)
+    with pytest.raises(InvalidInput, match="no alert"):
+        world.book.acknowledge("nothing/warning", "ada", "", 0)
+
+
+@pytest.mark.parametrize("jump_s", [3600, -3600])
+def test_a_set_clock_moves_no_alert(world: World, jump_s: float) -> None:
+    for _ in range(2):
+        world.second(1500)
+    world.wall_s += jump_s
+    world.second(1500)
+    assert world.state("memory/warning") == "firing", "two seconds pending, whatever the clock says"
+    world.second(900)
+    world.wall_s -= jump_s
+    assert world.state("memory/warning") == "recovering"
+    for _ in range(3):
+        world.second(900)
+    assert world.state("memory/warning") == "resolved"
+
+
+def test_new_rules_are_kept_and_wrong_ones_change_nothing(world: World, tmp_path: Path) -> None:
+    changed = RULES.replace("critical = 2000", "critical = 3000")
+    for _ in range(4):
+        world.second(2500)
+    world.book.replace_rules(changed)
+    world.second(2500)
+    assert world.state("memory/critical") == "inactive"
+    assert (tmp_path / "alerts.toml").read_text() == changed
+    with pytest.raises(InvalidInput):
+        world.book.replace_rules(changed + "\n[[rule]]\nname = 'x'\n")
+    assert world.book.text == changed
+
+
+def test_a_broken_file_is_named_and_the_defaults_apply(tmp_path: Path) -> None:
+    world = World(tmp_path, "[[rule]\n")
+    assert world.book.problem is not None
+    assert "alerts.toml" in world.book.problem
+    assert world.book.text == DEFAULT_TOML
+    assert (tmp_path / "alerts.toml").read_text() == "[[rule]\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[[rule]]\nname = 'a'\nmetric = 'p96_ms'\nwarning = 1", "the nearest is p9"),
+        ("[[rule]]\nname = 'a'\nmetric = 'p95_ms'", "needs a limit"),
+        ("[[rule]]\nname = 'a'\nmetric = 'p95_ms'\nwarning = 5\ncritical = 4", "not past"),
+        ("[[rule]]\nname = 'a'\nmetric = 'p95_ms'\nwarning = 'x'", "warning is 'x'"),
+        ("[[rule]]\nname = 'a'\nmetric = 'p95_ms'\nwarning = 1\nfor = '5 parsecs'", "for is"),
+        (
+            "[[rule]]\nname = 'a'\nmetric = 'p95_ms'\nwarning = 1\ncolour = 1",
+            "unknown field 'colour'",
+        ),
+        ("[[rule]]\nname = 'a'\nmetric = 'p95_ms'\nwarning = 1\nwindow = '2h'", "window is 7200"),
+        ("[[rule]]\nname = 'A b'\nmetric = 'p95_ms'\nwarning = 1", "name is 'A b'"),
+        ("[[rule]]\nname = 'a'\nwarning = 1", "metric is missing"),
+        ("[[rule]]\nname = 'a'\nmetric = 'memory_mb'\nwarning = 1\naction = 'rm'", "action is"),
+        ("[[slo]]\nname = 'a'\nkind = 'beauty'\nobjective_percent = 99", "kind is 'beauty'"),
+        ("[[slo]]\nname = 'a'\nkind = 'latency'\nobjective_percent = 99", "needs threshold_ms"),
+        (
+            "[[slo]]\nname = 'a'\nkind = 'availability'\nobjective_percent = 100",
+            "between 0 and 100",
+        ),
+        ("rule = 3", "must be written as"),
+        ("[other]", "unknown table 'other'"),
+        ("x = ", "no TOML"),
+    ],
+)
+def test_a_wrong_rule_is_refused_with_its_name_and_field(text: str, said: str) -> None:
+    with pytest.raises(InvalidInput) as raised:
+        parse_rules(text)
+    assert said in str(raised.value)
+
+
+def test_the_default_rules_are_those_promised() -> None:
+    rules = {rule.name: rule for rule in parse_rules(DEFAULT_TOML).rules}
+    assert (rules["response_time"].warning, rules["response_time"].critical) == (100, 500)
+    assert rules["response_time"].window == 60
+    assert (rules["memory"].warning, rules["memory"].critical) == (1000, 2000)
+    assert rules["hit_rate"].below
+    assert rules["hit_rate"].warning == 70
+    assert {"error_rate", "queue_saturation", "engine_thread_down", "recorder_dropping"} <= set(
+        rules
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("90", 90), ("5m", 300), ("1.5h", 5400), ("3d", 259_200), ("250ms", 0.25)]
+)
+def test_durations(text: str, seconds: float) -> None:
+    assert parse_duration("x", text) == seconds
+
+
+def frames_of(requests: Sequence[int], bad: Sequence[int], ms: float = 10.0) -> Any:
+    frames = no_frames(len(requests))
+    frames.start_s = np.arange(len(requests)) * 10.0
+    frames.seconds += 10
+    frames.totals[:, TOTAL_AT["requests"]] = requests
+    frames.totals[:, TOTAL_AT["requests_server_error"]] = bad
+    from engine.telemetry.histogram import buckets_of
+
+    bucket = int(buckets_of(np.array([ms * 1e6]))[0])
+    frames.histograms[:, bucket] = requests
+    return frames
+
+
+def test_a_preview_tells_when_rules_would_have_fired() -> None:
+    text = "[[rule]]\nname='e'\nmetric='server_error_percent'\nwarning=5\nwindow='10s'\nfor='10s'"
+    frames = frames_of([100] * 10, [0, 0, 0, 50, 50, 50, 0, 0, 0, 0])
+    (found,) = preview(parse_rules(text), frames, 10.0)
+    assert found["key"] == "e/warning"
+    assert found["spans"] == [[50.0, 70.0]]
+    assert found["measured_percent"] == 100
+
+
+def test_a_preview_merges_windows_as_the_ticker_does() -> None:
+    text = "[[rule]]\nname='e'\nmetric='server_error_percent'\nwarning=9\nwindow='30s'"
+    frames = frames_of([100] * 6, [0, 0, 30, 0, 0, 0])
+    (found,) = preview(parse_rules(text), frames, 10.0)
+    assert found["spans"] == [[30.0, 60.0]], "10 % over each window of 30 s that holds it"
+
+
+AVAILABILITY = Slo("availability", "availability", 99.9)
+
+
+def test_the_callers_own_errors_use_no_budget() -> None:
+    frames = frames_of([1000], [1])
+    frames.totals[:, TOTAL_AT["requests_client_error"]] = 500
+    assert judged(AVAILABILITY, frames) == Judged(499, 500)
+
+
+def test_latency_counts_what_was_within_the_threshold() -> None:
+    slo = Slo("latency", "latency", 99, threshold_ms=100)
+    assert judged(slo, frames_of([10], [0], ms=99)) == Judged(10, 10)
+    assert judged(slo, frames_of([10], [0], ms=102)) == Judged(0, 10)
+
+
+def burns(bad_share: Callable[[float], float], requests: int = 100_000) -> dict[str, Any]:
+    return slo_report(
+        AVAILABILITY,
+        lambda window_s: frames_of([requests], [round(requests * bad_share(window_s))]),
+    )
+
+
+@pytest.mark.parametrize(
+    ("share", "critical", "warning"),
+    [
+        (lambda window_s: 0.0005, False, False),  # half the allowed rate
+        (lambda window_s: 0.002, False, True),  # twice: a ticket
+        (lambda window_s: 0.007, True, True),  # seven times: the 6 h page
+        (lambda window_s: 0.02, True, True),  # twenty times: the 1 h page
+        (lambda window_s: 0.0 if window_s <= 1800 else 0.02, False, True),  # over since a while
+        (lambda window_s: 0.5 if window_s <= 300 else 0.0001, False, False),  # too short to tell
+    ],
+)
+def test_fast_burns_page_and_slow_ones_make_a_ticket(
+    share: Callable[[float], float], critical: bool, warning: bool
+) -> None:
+    report = burns(share)
+    assert burning(AVAILABILITY, report, "critical")[0] is critical
+    assert burning(AVAILABILITY, report, "warning")[0] is warning
+
+
+def test_few_requests_burn_no_budget_aloud() -> None:
+    assert burning(AVAILABILITY, burns(lambda _: 0.5, requests=10), "critical") == (None, None)
+
+
+def test_the_budget_left_is_said() -> None:
+    assert burns(lambda _: 0.0005)["budget_left_percent"] == pytest.approx(50)
+
+
+class Flaky:
+    """A destination that fails so many times before it takes anything."""
+
+    label = "flaky"
+
+    def __init__(self, failures: int) -> None:
+        self.failures = failures
+        self.got: list[Notification] = []
+
+    def send(self, notification: Notification) -> None:
+        if self.failures:
+            self.failures -= 1
+            raise ConnectionError("away")
+        self.got.append(notification)
+
+
+@pytest.mark.parametrize(("failures", "sent", "failed_count"), [(0, 1, 0), (2, 1, 0), (3, 0, 1)])
+def test_a_notification_is_tried_a_bounded_number_of_times(
+    failures: int, sent: int, failed_count: int
+) -> None:
+    dispatcher, flaky = Dispatcher(retries_s=(0.001, 0.001)), Flaky(failures)
+    dispatcher.notifiers.append(flaky)
+    dispatcher.start()
+    dispatcher.send(Notification("t", "warning", 0.0))
+    until(lambda: dispatcher.sent + dispatcher.failed == 1, 10, "the notification to end")
+    assert (dispatcher.sent, dispatcher.failed) == (sent, failed_count)
+    dispatcher.close()
+
+
+def test_notifications_that_wait_are_bounded() -> None:
+    dispatcher = Dispatcher()
+    dispatcher.notifiers.append(Flaky(0))
+    for _ in range(150):
+        dispatcher.send(Notification("t", "warning", 0.0))
+    assert dispatcher.figures()["waiting"] == 100
+    assert dispatcher.dropped == 50
