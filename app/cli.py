@@ -84,11 +84,18 @@ def serve(settings: Settings) -> int:
     """Serve until a signal; the engine answers first, the console joins when it is built."""
     hold_signals()
     from app.front import Front
+    from app.notifiers import notifiers_of
     from app.server import Server
     from engine.engine import Engine
 
     check_address(settings)
     engine = Engine(settings)
+    engine.monitoring.dispatcher.notifiers += notifiers_of(settings)
+    traces = None
+    if settings.otlp_endpoint:
+        from app.traces import TraceExporter
+
+        traces = TraceExporter(engine.ticker, settings.otlp_endpoint)
     server = Server(Front(engine))
     try:
         server.start()
@@ -97,12 +104,16 @@ def serve(settings: Settings) -> int:
             f"cannot listen on {settings.host}:{settings.port}: {error.strerror}"
         ) from error
     engine.start()
+    if traces is not None:
+        traces.start()
     threading.Thread(target=_mount_console, args=(server,), daemon=True).start()
     shown = f"[{server.host}]" if ":" in server.host else server.host
     print(f"Pyrometer is at http://{shown}:{server.port}/  (Ctrl-C stops it)", flush=True)
     for folder, reason in engine.problems.items():
         print(f"  not served: {folder}: {reason}", flush=True)
     server.wait()
+    if traces is not None:
+        traces.stop()
     engine.close()
     server.close()
     return 0

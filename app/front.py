@@ -248,7 +248,8 @@ class Front:
         for part in response.parts:
             if not writable.wait(PART_WAIT_S) or client.is_closed:
                 break
-            client.call_soon(lambda part=part: client.send_part(part))  # type: ignore[misc]
+            if part:
+                client.call_soon(lambda part=part: client.send_part(part))  # type: ignore[misc]
         client.call_soon(lambda: client.send_part(b""))
 
     def _finish_on_thread(self, exchange: Exchange, response: Response, client: Connection) -> None:

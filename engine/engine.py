@@ -31,6 +31,7 @@ from engine.models.trust import TrustFile
 from engine.models.watcher import Watcher
 from engine.monitoring import Monitoring
 from engine.runs import Runs
+from engine.telemetry.profile import profile_request
 from engine.telemetry.record import ProcessMemory
 from engine.telemetry.recorder import Recorder
 from engine.types import MISSED, RESULT_HIT, InferRequest, InferResult, Tensors
@@ -194,6 +195,12 @@ class Engine:
     def _preloads(self, entry: ModelEntry) -> bool:
         named = self._preload_names
         return entry.name in named if named else entry.declared.preload
+
+    def profile_request(
+        self, endpoint: str, method: str = "POST", cold_start: bool = False
+    ) -> profile_request:
+        """Time a request of a route of one's own; see engine.telemetry.profile."""
+        return profile_request(self.recorder, endpoint, method, cold_start)
 
     def unready(self) -> list[str]:
         """Why the engine is not ready: models to preload that never were warm. Empty = ready.

@@ -66,7 +66,10 @@ class Timeline:
             least = max(1.0, window_s / MAX_POINTS)
             raise InvalidInput(f"step is {step_s:g} s; it must be {least:g} s to the window")
         count = math.ceil(window_s / step_s)
-        first_s = (math.ceil(now_s / step_s) - count) * step_s
+        # Steps begin at multiples of themselves, so that a chart asked for again does not
+        # flicker; a single one ends now.
+        grid_s = step_s if count > 1 else 1.0
+        first_s = math.ceil(now_s / grid_s) * grid_s - count * step_s
         ring = self._of_ring(now_s - monotonic_now_s, model)
         ring_since_s = float(ring.start_s[0]) if len(ring) else now_s
         parts, problem = [ring], None
