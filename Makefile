@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 MODELS ?= $(or $(PYROMETER_MODELS),models)
 
 .PHONY: help setup run test lint fmt examples lock bench batches storms unique \
-	replay encodings coldstart zoo budget swaps loads smaller clean
+	replay encodings coldstart telemetrycost observer scrape zoo budget swaps loads smaller clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -58,6 +58,15 @@ encodings: setup ## what gzip, binary tensors and decimals cost and save
 
 coldstart: examples ## process start to the first answer, and the idle process' CPU
 	$(BIN)/python -m bench.cold_start --models $(MODELS)
+
+telemetrycost: examples ## throughput with the recorder on and off, and its cost a request
+	$(BIN)/python -m bench.telemetry_cost --models $(MODELS)
+
+observer: examples ## the console's figures beside wrk's
+	$(BIN)/python -m bench.observer --models $(MODELS)
+
+scrape: examples ## a real Prometheus beside the console, and the Grafana dashboard's queries
+	$(BIN)/python -m bench.scrape --models $(MODELS)
 
 zoo: setup ## estimators of every family over HTTP against their own answers
 	$(BIN)/python -m bench.zoo

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from app import openapi
 from app.api import alerts, analyze, performance, repository, telemetry, v2
 from app.exchange import Handler, Request
 from engine.telemetry.labels import UNKNOWN_ROUTE
 
-API_PREFIXES = ("/v2", "/performance", "/analyze", "/metrics")
+API_PREFIXES = ("/v2", "/performance", "/analyze", "/metrics", openapi.PATH)
 
 ROUTES: tuple[tuple[str, str, Handler], ...] = (
     ("GET", "/v2", v2.server_metadata),
@@ -55,6 +56,7 @@ ROUTES: tuple[tuple[str, str, Handler], ...] = (
     ("POST", "/performance/alerts/unsilence", alerts.end_silence),
     ("POST", "/performance/alerts/test", alerts.test),
     ("GET", "/metrics", telemetry.scrape),
+    ("GET", openapi.PATH, openapi.openapi_of(lambda: ROUTES)),
 )
 
 

@@ -81,6 +81,7 @@ TRAFFIC = (
             Series("p50_ms", "p50", "latency-1"),
             Series("p95_ms", "p95", "latency-2"),
             Series("p99_ms", "p99", "latency-3"),
+            Series("outside_ms", "in sockets", "series-6"),
         ),
         (Area("p99_ms", "latency-band", lower="p50_ms"),),
     ),

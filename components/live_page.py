@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dash import html
 
+from components.alerts import alerts_panel
 from components.catalogue import CatalogueEntries
 from components.charts import SYSTEM, TRAFFIC, chart_panel
 from components.frame import Place
@@ -13,6 +14,7 @@ from components.tiles import tiles
 
 PLACES = (
     Place("/", "Live", "live"),
+    Place("#panel-alerts", "Alerts", "alerts"),
     Place("#panel-models", "Models", "models"),
     Place("#panel-phases", "Phases", "phases"),
     Place("#panel-caches", "Caches", "caches"),
@@ -30,6 +32,7 @@ def live_page(entries: CatalogueEntries = ()) -> html.Div:
             html.Div(
                 [
                     *(chart_panel(spec, entries) for spec in TRAFFIC),
+                    alerts_panel(),
                     models_panel(),
                     phases_panel(),
                     caches_panel(),

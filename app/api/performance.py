@@ -44,12 +44,14 @@ def flame_graph(exchange: Exchange) -> Response:
 
 
 def system(exchange: Exchange) -> Response:
+    """Process and machine; connections, threads, slots and queues with their bounds."""
     engine = exchange.engine
     queues = {name: figures() for name, figures in engine.figures.items()}
     return json_response(engine.ticker.system.details() | queues)
 
 
 def cache(exchange: Exchange) -> Response:
+    """Cache tiers with their bounds and counters."""
     return json_response({"tiers": caches(exchange.engine)})
 
 

@@ -26,11 +26,13 @@ PLATFORMS = {"onnx": "onnxruntime_onnx", "python": "python"}
 
 
 def server_metadata(exchange: Exchange) -> Response:
+    """The server's name, version and protocol extensions."""
     about = {"name": "pyrometer", "version": VERSION, "extensions": EXTENSIONS}
     return tagged(exchange, json_response(about))
 
 
 def live(exchange: Exchange) -> Response:
+    """200 while the process answers."""
     return json_response({"live": True})
 
 

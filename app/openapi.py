@@ -1,0 +1,242 @@
+"""The OpenAPI description of every route, made from the table of routes and what is said here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import orjson
+
+from app.exchange import Exchange, Handler, Response
+from engine.version import VERSION
+
+Schema = Mapping[str, Any]
+PATH = "/openapi.json"
+
+
+def _object(properties: Mapping[str, Schema], required: tuple[str, ...] = ()) -> Schema:
+    schema: dict[str, Any] = {"type": "object", "properties": properties}
+    schema["additionalProperties"] = False
+    return schema | ({"required": list(required)} if required else {})
+
+
+def _text(example: str, most: int = 200) -> Schema:
+    return {"type": "string", "minLength": 1, "maxLength": most, "example": example}
+
+
+TEXT: Schema = {"type": "string"}
+DURATION: Schema = {"type": "string", "pattern": r"^[0-9]{1,4}(s|m|h|d)$", "example": "1h"}
+AUTHOR = _text("ada", 80)
+TENSOR: Schema = {
+    "type": "object",
+    "required": ["name", "datatype", "shape"],
+    "properties": {
+        "name": TEXT,
+        "datatype": {"type": "string", "example": "FP64"},
+        "shape": {"type": "array", "items": {"type": "integer"}},
+        "data": {"type": "array", "items": {}},
+    },
+}
+INFER: Schema = {
+    "type": "object",
+    "required": ["inputs"],
+    "properties": {
+        "id": TEXT,
+        "inputs": {"type": "array", "minItems": 1, "items": TENSOR},
+        "outputs": {"type": "array", "items": {"type": "object", "required": ["name"]}},
+        "parameters": {"type": "object"},
+    },
+}
+ANALYSIS: Schema = {
+    "type": "object",
+    "required": ["transaction"],
+    "properties": {
+        "transaction": {"type": "object"},
+        "historical_data": {"type": "array", "items": {"type": "object"}},
+    },
+}
+_INFER_PATH = "/v2/models/{model}/infer"
+BODIES: Mapping[str, Schema] = {
+    _INFER_PATH: INFER,
+    "/v2/models/{model}/versions/{version}/infer": INFER,
+    "/v2/repository/index": {"type": "object", "properties": {"ready": {"type": "boolean"}}},
+    "/v2/repository/models/{model}/load": {"type": "object"},
+    "/v2/repository/models/{model}/unload": {"type": "object"},
+    "/analyze/fraud": ANALYSIS,
+    "/analyze/risk": ANALYSIS,
+    "/analyze/contract": _object({"contract_code": TEXT}, ("contract_code",)),
+    "/performance/models/{model}/pin": _object(
+        {"pinned": {"type": "boolean"}, "version": TEXT}, ("pinned",)
+    ),
+    "/performance/warmup": _object({"models": {"type": "array", "items": TEXT}}),
+    "/performance/cache/clear": _object(
+        {
+            "tier": {"type": "string", "enum": ["models", "results", "embeddings", "responses"]},
+            "model": TEXT,
+        }
+    ),
+    "/performance/alerts/rules": _object(
+        {"rules": _text("[[rule]]\n...", 65_536), "author": AUTHOR}, ("rules", "author")
+    ),
+    "/performance/alerts/preview": _object(
+        {"rules": _text("[[rule]]\n...", 65_536), "window": DURATION}, ("rules",)
+    ),
+    "/performance/alerts/acknowledge": _object(
+        {"alert": _text("memory/warning", 100), "author": AUTHOR, "note": TEXT},
+        ("alert", "author"),
+    ),
+    "/performance/alerts/silence": _object(
+        {
+            "rule": _text("memory", 80),
+            "for": DURATION,
+            "author": AUTHOR,
+            "reason": _text("a known leak", 300),
+        },
+        ("rule", "for", "author", "reason"),
+    ),
+    "/performance/alerts/unsilence": _object({"id": _text("0123456789ab", 40)}, ("id",)),
+    "/performance/alerts/test": _object({}),
+}
+_WINDOW = ("window", DURATION, "How far back, until now; 1h where it is absent.")
+_MODEL = ("model", TEXT, "One model; all service traffic where it is absent.")
+QUERIES: Mapping[str, tuple[tuple[str, Schema, str], ...]] = {
+    "/performance/live": (
+        ("since", {"type": "integer", "minimum": 0, "maximum": 10**14}, "The last seq you have."),
+    ),
+    "/performance/models/{model}/plan": (("version", TEXT, "A version; the serving one if none."),),
+    "/performance/metrics/history": (
+        _WINDOW,
+        ("step", DURATION, "Length of a point; a 600th of the window where it is absent."),
+        _MODEL,
+    ),
+    "/performance/export/csv": (_WINDOW, _MODEL),
+    "/performance/export/json": (_WINDOW, _MODEL),
+    "/performance/slow-requests": (_MODEL,),
+}
+KINDS: Mapping[str, tuple[str, ...]] = {
+    "/performance/export/csv": ("text/csv; charset=utf-8",),
+    "/metrics": (
+        "text/plain; version=0.0.4; charset=utf-8",
+        "text/plain; version=1.0.0; charset=utf-8",
+        "application/openmetrics-text; version=1.0.0; charset=utf-8",
+    ),
+    _INFER_PATH: ("application/json", "application/octet-stream"),
+    "/v2/models/{model}/versions/{version}/infer": (
+        "application/json",
+        "application/octet-stream",
+    ),
+}
+ERROR: Schema = {
+    "type": "object",
+    "required": ["error"],
+    "properties": {"error": {"type": "string"}},
+}
+ANSWERS: Mapping[str, Schema] = {
+    "/performance/metrics/history": {
+        "type": "object",
+        "required": ["step_s", "columns", "points", "problem"],
+        "properties": {
+            "step_s": {"type": "number"},
+            "problem": {"type": ["string", "null"]},
+            "columns": {"type": "array", "items": TEXT},
+            "points": {
+                "type": "array",
+                "items": {"type": "array", "items": {"type": ["number", "null"]}},
+            },
+        },
+    },
+    "/performance/status": {
+        "type": "object",
+        "required": ["version", "health", "ready", "models", "requests", "history", "recorder"],
+    },
+    "/performance/health": {"type": "object", "required": ["status", "text"]},
+    "/performance/alerts": {
+        "type": "object",
+        "required": ["alerts", "silences", "slos", "rules", "notifications", "history"],
+    },
+    "/performance/slow-requests": {"type": "object", "required": ["exemplars"]},
+    "/performance/cache": {"type": "object", "required": ["tiers"]},
+    "/v2/repository/index": {"type": "array", "items": {"type": "object"}},
+}
+
+
+def description(routes: tuple[tuple[str, str, Handler], ...]) -> dict[str, Any]:
+    """The OpenAPI 3.1 document of these routes."""
+    paths: dict[str, dict[str, Any]] = {}
+    for method, path, handler in routes:
+        paths.setdefault(path, {})[method.lower()] = _operation(method, path, handler)
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Pyrometer",
+            "version": VERSION,
+            "description": "Inference by the Open Inference Protocol V2, and what was measured.",
+        },
+        "paths": paths,
+        "components": {"schemas": {"Error": ERROR}},
+    }
+
+
+def _operation(method: str, path: str, handler: Handler) -> dict[str, Any]:
+    words = (handler.__doc__ or "").strip().split("\n")[0].rstrip(".")
+    parameters: list[dict[str, Any]] = [
+        {
+            "name": part[1:-1],
+            "in": "path",
+            "required": True,
+            "schema": {**_text("m"), "pattern": r"^[^/]+$"},
+        }
+        for part in path.split("/")
+        if part.startswith("{")
+    ]
+    for name, schema, help_text in QUERIES.get(path, ()):
+        given = {"name": name, "in": "query", "schema": schema, "description": help_text}
+        parameters.append(given)
+    operation: dict[str, Any] = {
+        "operationId": "_".join((method.lower(), *path.replace("{", "").split("/")[1:])).replace(
+            "}", ""
+        ),
+        "summary": words,
+        "tags": [path.strip("/").split("/")[0]],
+        "parameters": parameters,
+        "responses": _responses(path),
+    }
+    body = BODIES.get(path)
+    if body is not None and method == "POST":
+        operation["requestBody"] = {
+            "required": bool(body.get("required")),
+            "content": {"application/json": {"schema": body}},
+        }
+    return operation
+
+
+def _responses(path: str) -> dict[str, Any]:
+    error = {
+        "description": "What is wrong, naming the field.",
+        "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}},
+    }
+    if path == "/performance/dashboard":
+        return {"302": {"description": "The console."}, "default": error}
+    schema = ANSWERS.get(path, {})
+    content = {
+        kind: {"schema": schema} if "json" in kind else {}
+        for kind in KINDS.get(path, ("application/json",))
+    }
+    return {
+        "200": {"description": "The answer.", "content": content},
+        "304": {"description": "The caller has it already."},
+        "default": error,
+    }
+
+
+def openapi_of(routes: Callable[[], tuple[tuple[str, str, Handler], ...]]) -> Handler:
+    """A handler that answers with the description, made once."""
+    made: list[bytes] = []
+
+    def openapi(exchange: Exchange) -> Response:
+        """GET /openapi.json: this description."""
+        if not made:
+            made.append(orjson.dumps(description(routes())))
+        return Response(200, made[0])
+
+    return openapi

@@ -1,0 +1,236 @@
+/* Alerts: a row each; a dialog to acknowledge or silence one; a dialog to edit the rules, which
+   first shows on history what they would have done. Whoever acts gives a name. */
+(function () {
+  "use strict";
+  const pyrometer = (window.pyrometer = window.pyrometer || {});
+  const { byId, element, setText, setStatus } = pyrometer.dom;
+  const { clock, day, duration, plural, known } = pyrometer.format;
+  const LIMIT_MS = 30000;
+  const NAME_KEY = "pyrometer-name";
+  const SILENCES = { "15m": "15 minutes", "1h": "1 hour", "8h": "8 hours", "1d": "1 day", "7d": "7 days" };
+  const FIRES = new Set(["firing", "recovering"]);
+  const words = (state) => state.replace("_", " ");
+
+  /* Nothing measured and nothing wrong look different; only what fires is coloured. */
+  function statusOf(alert) {
+    if (FIRES.has(alert.state)) return alert.severity;
+    return ["inactive", "resolved"].includes(alert.state) ? "ok" : "unknown";
+  }
+
+  function button(verb, title, press) {
+    const node = element("button", "action btn btn-sm btn-link", verb);
+    node.type = "button";
+    node.title = title;
+    node.addEventListener("click", () => press(node));
+    return node;
+  }
+
+  function newRow() {
+    const mark = element("span", "mark");
+    const name = element("div", "cell-1", [mark, element("span", "alert-name")]);
+    const row = element("tr", "", [
+      element("td", "col-alert", [name, element("div", "cell-2")]),
+      element("td", "col-state"),
+      element("td", "col-value"),
+      element("td", "col-since num text-end"),
+      element("td", "col-action text-end", button("Open", "Acknowledge, silence, history", (b) => openAlert(row.alert, b))),
+    ]);
+    return row;
+  }
+
+  function fill(row, alert) {
+    row.alert = alert;
+    row.dataset.alert = alert.key;
+    row.dataset.state = alert.state;
+    setStatus(row.querySelector(".mark"), statusOf(alert));
+    setText(row.querySelector(".alert-name"), alert.name.replaceAll("_", " "));
+    setText(row.querySelector(".cell-2"), alert.severity);
+    const more = alert.silenced ? ", silenced" : alert.acknowledged ? `, seen by ${alert.acknowledged.author}` : "";
+    setText(row.querySelector(".col-state"), words(alert.state) + more);
+    const value = row.querySelector(".col-value");
+    setText(value, alert.text);
+    value.title = alert.description || alert.text;
+    setText(row.querySelector(".col-since"), known(alert.for_s) ? duration(alert.for_s) : "");
+  }
+
+  function draw(state) {
+    const alerts = state.answer.alerts || [];
+    const body = byId("alerts-body");
+    const rows = new Map([...body.children].map((row) => [row.dataset.alert, row]));
+    alerts.forEach((alert, place) => {
+      const row = rows.get(alert.key) || newRow();
+      rows.delete(alert.key);
+      fill(row, alert);
+      if (body.children[place] !== row) body.insertBefore(row, body.children[place] || null);
+    });
+    for (const row of rows.values()) row.remove();
+    const firing = alerts.filter((alert) => FIRES.has(alert.state)).length;
+    setText(byId("readout-alerts"), firing ? `${firing} firing of ${alerts.length}` : `none firing of ${alerts.length}`);
+    const history = state.answer.history;
+    const lost = history && !history.recording ? `History is not recorded: ${history.problem}` : "";
+    setText(byId("empty-alerts"), lost || "No rules: nothing is watched");
+    byId("empty-alerts").hidden = alerts.length > 0 && !lost;
+  }
+
+  function dialog(title, body, foot, from) {
+    const close = element("button", "btn-close");
+    close.type = "button";
+    close.setAttribute("aria-label", "Close");
+    const heading = element("h2", "plan-title", title);
+    heading.id = "alert-title";
+    const node = element("dialog", "plan", [
+      element("header", "plan-head", [heading, close]),
+      element("div", "plan-body", body),
+      element("div", "plan-foot", foot),
+    ]);
+    node.id = "alert-dialog";
+    node.setAttribute("aria-labelledby", "alert-title");
+    close.addEventListener("click", () => node.close());
+    node.addEventListener("click", (event) => event.target === node && node.close());
+    node.addEventListener("close", () => {
+      node.remove();
+      if (from.isConnected) from.focus();
+    });
+    document.body.append(node);
+    node.showModal();
+    return node;
+  }
+
+  function field(label, control, id) {
+    control.id = id;
+    const words = element("label", "alert-label", label);
+    words.htmlFor = id;
+    return element("div", "alert-field", [words, control]);
+  }
+
+  function nameInput() {
+    const input = element("input", "alert-input");
+    input.maxLength = 80;
+    input.autocomplete = "name";
+    try { input.value = localStorage.getItem(NAME_KEY) || ""; } catch (refused) { input.value = ""; }
+    return input;
+  }
+
+  function remember(name) {
+    try { localStorage.setItem(NAME_KEY, name); } catch (refused) { /* it is asked for again */ }
+  }
+
+  async function act(node, what, url, body, after) {
+    node.setAttribute("aria-disabled", "true");
+    try {
+      const answer = await pyrometer.post(url, body, LIMIT_MS);
+      pyrometer.toast("ok", what, answer.text || "Done");
+      if (after) after(answer);
+    } catch (failure) {
+      pyrometer.toast("critical", `${what} failed`, failure.message);
+    }
+    node.removeAttribute("aria-disabled");
+    pyrometer.poll();
+  }
+
+  async function overview() {
+    const response = await fetch("/performance/alerts", { signal: AbortSignal.timeout(10000) });
+    if (!response.ok) throw new Error(`HTTP ${response.status}`);
+    return response.json();
+  }
+
+  function past(events) {
+    if (!events.length) return element("p", "plan-facts", "Nothing has happened to it in 30 days.");
+    const lines = events.slice(0, 50).map((event) => element("li", "", [
+      element("time", "num", `${day(event.t)} ${clock(event.t)}`),
+      element("span", "event-kind", words(event.state)),
+      element("span", "event-text", event.text),
+    ]));
+    return element("ul", "events alert-past", lines);
+  }
+
+  function openAlert(alert, from) {
+    const author = nameInput();
+    const reason = element("input", "alert-input");
+    reason.maxLength = 300;
+    const length = element("select", "alert-input", Object.entries(SILENCES).map(([value, label]) => {
+      const option = element("option", "", label);
+      option.value = value;
+      return option;
+    }));
+    const happened = element("div", "", element("p", "plan-facts", "Reading its history"));
+    const silenced = element("div");
+    const body = [
+      element("p", "plan-why", alert.text),
+      element("p", "plan-facts", [alert.description, `State: ${words(alert.state)}.`].filter(Boolean).join(". ")),
+      silenced,
+      field("Your name", author, "alert-author"),
+      field("Note or reason", reason, "alert-reason"),
+      field("Silence for", length, "alert-length"),
+      happened,
+    ];
+    const see = button("Acknowledge", "Somebody looks at it: it is not told again while it fires", (node) => {
+      remember(author.value);
+      act(node, `Acknowledge ${alert.name}`, "/performance/alerts/acknowledge",
+        { alert: alert.key, author: author.value, note: reason.value }, () => node.closest("dialog").close());
+    });
+    see.disabled = !FIRES.has(alert.state);
+    const silence = button("Silence", "Tells nobody until then; it stays visible here", (node) => {
+      remember(author.value);
+      act(node, `Silence ${alert.name}`, "/performance/alerts/silence",
+        { rule: alert.name, for: length.value, author: author.value, reason: reason.value }, () => node.closest("dialog").close());
+    });
+    dialog(`${alert.name.replaceAll("_", " ")}, ${alert.severity}`, body, [see, silence], from);
+    overview().then((answer) => {
+      happened.replaceChildren(past(answer.history.filter((event) => event.rule === alert.name)));
+      silenced.replaceChildren(...answer.silences.filter((one) => one.rule === alert.name).map((one) =>
+        element("p", "plan-degraded", [
+          `Silenced until ${day(one.until)} ${clock(one.until)} by ${one.author}: ${one.reason} `,
+          button("End it", "Tells people again", (node) => act(node, "End the silence",
+            "/performance/alerts/unsilence", { id: one.id }, () => node.closest("p").remove())),
+        ])));
+    }, (failure) => happened.replaceChildren(element("p", "plan-facts", `Its history could not be read: ${failure.message}`)));
+  }
+
+  function previewed(answer) {
+    const lines = answer.alerts.map((alert) => {
+      const first = alert.spans.length ? `, last at ${day(alert.spans.at(-1)[0])} ${clock(alert.spans.at(-1)[0])}` : "";
+      const seen = alert.measured_percent < 1 ? "nothing was measured" : `fired ${plural(alert.fired, "time")}${first}`;
+      return element("li", "", [element("span", "event-kind", alert.key), element("span", "event-text", seen)]);
+    });
+    return [
+      element("p", "plan-why", `In the last ${duration(answer.window_s)}: ${answer.text}.`),
+      element("ul", "events alert-past", lines),
+    ];
+  }
+
+  async function openRules() {
+    const from = byId("edit-rules");
+    const text = element("textarea", "alert-rules num");
+    text.spellcheck = false;
+    const author = nameInput();
+    const shown = element("div");
+    const send = (node, what, url, after) => act(node, what, url,
+      url.endsWith("preview") ? { rules: text.value, window: "1d" } : { rules: text.value, author: author.value }, after);
+    const preview = button("Preview on the last day", "Shows when these rules would have fired; nothing changes",
+      (node) => send(node, "Preview", "/performance/alerts/preview", (answer) => shown.replaceChildren(...previewed(answer))));
+    const save = button("Replace rules", "These rules are evaluated from now on, and kept", (node) => {
+      remember(author.value);
+      send(node, "Replace rules", "/performance/alerts/rules");
+    });
+    const test = button("Test notification", "Sends a test to every destination",
+      (node) => act(node, "Test notification", "/performance/alerts/test", {}));
+    const where = element("p", "plan-facts");
+    dialog("Alert rules", [
+      field("Rules, TOML", text, "alert-rules-text"), field("Your name", author, "alert-author"), where, shown,
+    ], [preview, save, test], from);
+    try {
+      const answer = await overview();
+      text.value = answer.rules;
+      const to = answer.notifications.destinations.join(", ") || "nowhere";
+      where.textContent = `Notifications go to ${to}. ${answer.problem || ""}`;
+    } catch (failure) {
+      where.textContent = `The rules could not be read: ${failure.message}`;
+    }
+  }
+
+  (pyrometer.drawers = pyrometer.drawers || []).push(draw);
+  (pyrometer.starters = pyrometer.starters || []).push(() => {
+    byId("edit-rules").addEventListener("click", openRules);
+  });
+})();
