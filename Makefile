@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 MODELS ?= $(or $(PYROMETER_MODELS),models)
 
 .PHONY: help setup run test lint fmt examples lock bench batches storms unique \
-	replay encodings coldstart telemetrycost observer scrape zoo budget swaps loads smaller clean
+	replay encodings coldstart telemetrycost observer scrape locked zoo budget swaps loads smaller clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -67,6 +67,9 @@ observer: examples ## the console's figures beside wrk's
 
 scrape: examples ## a real Prometheus beside the console, and the Grafana dashboard's queries
 	$(BIN)/python -m bench.scrape --models $(MODELS)
+
+locked: examples ## a locked history file for a minute, under load
+	$(BIN)/python -m bench.locked_history --models $(MODELS)
 
 zoo: setup ## estimators of every family over HTTP against their own answers
 	$(BIN)/python -m bench.zoo

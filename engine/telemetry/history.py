@@ -9,6 +9,7 @@ not deleted, and a new one is begun.
 
 from __future__ import annotations
 
+import fcntl
 import logging
 import os
 import sqlite3
@@ -18,7 +19,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import numpy as np
 
@@ -64,6 +65,7 @@ class History:
         self._wake = threading.Event()
         self._closing = threading.Event()
         self._file: HistoryFile | None = None
+        self._owned: TextIO | None = None
         self._pruned_s = float("-inf")
         self._caught_up = False
         self.problem: str | None = None
@@ -173,12 +175,15 @@ class History:
                 self._failed(error)
             if last:
                 self._drop_file()
+                if self._owned is not None:
+                    self._owned.close()
                 return
 
     def _write_all(self) -> None:
         file = self._file
         if file is None:
             self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._own_folder()
             file = self._file = HistoryFile(self.path)
         while self._waiting:
             bucket = self._waiting[0]
@@ -202,6 +207,18 @@ class History:
             file.prune(now_s, self.limit_bytes)
             self._pruned_s = now_s
         self.used_bytes = file.used_bytes()
+
+    def _own_folder(self) -> None:
+        """Be the only process that writes here. Raises OSError while another one is."""
+        if self._owned is not None:
+            return
+        lock = self.path.with_suffix(".lock").open("a")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            lock.close()
+            raise OSError(f"another process records to {self.path.parent}") from None
+        self._owned = lock
 
     def _derive(self, file: HistoryFile, bucket: Bucket) -> None:
         """Coarser buckets that are complete now that this one is."""

@@ -1,10 +1,10 @@
-"""Short forms of `make budget`, `make swaps` and `make storms`, through the same functions."""
+"""Short forms of the make targets budget, swaps, storms and scrape, by the same functions."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from bench import hot_swap, memory_budget, storms
+from bench import hot_swap, memory_budget, scrape, storms
 
 
 def test_many_models_share_a_small_budget_without_a_wrong_answer(tmp_path: Path) -> None:
@@ -28,3 +28,10 @@ def test_storms_lose_nothing_and_answer_nothing_wrong(tmp_path: Path, bundled_mo
     seen = {name: set(outcome.statuses) for name, outcome in found}
     assert seen["full"] == {200, 429}
     assert 504 in seen["deadlines"]
+
+
+def test_prometheus_agrees_with_the_console_within_a_bucket(bundled_models: Path) -> None:
+    compared = scrape.compare(bundled_models, seconds=12)
+    assert compared.unanswered == []
+    assert compared.counted[0] == compared.counted[1] > 0
+    assert compared.agrees

@@ -60,6 +60,10 @@ class Process:
     def settled(self) -> None:
         until(lambda: not self.history.status()["waiting"], 20, "the writer to have written")
 
+    def settled_or_failed(self) -> None:
+        done = self.history.status
+        until(lambda: not done()["waiting"] or done()["problem"], 20, "the writer to have tried")
+
     def look(self, window_s: float, step_s: float, model: str | None = None) -> Any:
         found = self.timeline.frames(window_s, self.now_s, self.monotonic_s, step_s, model)
         return found.frames, as_dict(found, ("requests_per_s", "p50_ms", "memory_mb"))
@@ -259,3 +263,39 @@ def test_windows_and_steps_out_of_range_are_refused(
     process = start(NOON)
     with pytest.raises(InvalidInput):
         process.timeline.frames(window_s, process.now_s, process.monotonic_s, step_s)
+
+
+def test_a_full_disk_is_told_and_nothing_waits_for_it(
+    start: StartProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepare, opened = HistoryFile._prepare, []
+
+    def small_at_first(file: HistoryFile) -> None:
+        prepare(file)
+        opened.append(file)
+        if len(opened) == 1:  # SQLite itself then says that the disk is full
+            file._db.execute("PRAGMA max_page_count=16")
+
+    monkeypatch.setattr(HistoryFile, "_prepare", small_at_first)
+    process = start(NOON)
+    for second in range(200):
+        process.second(requests=3, model=f"m{second % 40}")
+        if second % 10 == 9:
+            process.settled_or_failed()
+    until(lambda: len(opened) > 1, 20, "a connection with room")
+    assert any("full" in text for text in process.events)
+    until(lambda: process.history.problem is None, 20, "the writer to recover")
+    process.settled()
+    assert process.history.dropped == 0
+    assert process.look(200, 10)[0].totals[:, TOTAL_AT["requests"]].sum() == 600
+
+
+def test_two_processes_do_not_mix_their_history(start: StartProcess) -> None:
+    first, second = start(NOON), start(NOON)
+    first.seconds(20, requests=2)
+    first.settled()
+    second.seconds(20, requests=5)
+    until(lambda: second.history.problem is not None, 20, "the problem to be noticed")
+    assert "another process" in str(second.history.problem)
+    first.history.close()
+    until(lambda: second.history.problem is None, 20, "the folder to be free")
