@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 MODELS ?= $(or $(PYROMETER_MODELS),models)
 
 .PHONY: help setup run test lint fmt examples lock bench batches storms unique \
-	replay encodings coldstart telemetrycost observer scrape locked zoo budget swaps loads smaller clean
+	replay encodings coldstart telemetrycost observer scrape locked timeline zoo budget swaps loads smaller clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -70,6 +70,9 @@ scrape: examples ## a real Prometheus beside the console, and the Grafana dashbo
 
 locked: examples ## a locked history file for a minute, under load
 	$(BIN)/python -m bench.locked_history --models $(MODELS)
+
+timeline: setup ## how long a look back takes when history is full
+	$(BIN)/python -m bench.timeline
 
 zoo: setup ## estimators of every family over HTTP against their own answers
 	$(BIN)/python -m bench.zoo

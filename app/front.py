@@ -16,7 +16,6 @@ Every request passes here, so no guard may live in a Flask hook. Flask's own doo
 from __future__ import annotations
 
 import contextlib
-import ipaddress
 import logging
 import queue
 import re
@@ -25,15 +24,16 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
-from urllib.parse import urlsplit
 
 from app.api import performance, v2
 from app.api.inference import record_lines, timeout_ms
 from app.api.statuses import response_to
 from app.encoding import LEAST_BYTES, Compressor, accepts_gzip
 from app.exchange import Exchange, Handler, Head, Pending, Request, Response, error_response
-from app.http1 import Connection, ConnectionCounts
+from app.guards import Guard
+from app.http1 import Connection
 from app.infer_lane import InferLane, kind_of, lane_for
+from app.listener import ConnectionCounts
 from app.noop_lane import NoOpLane
 from app.routes import NEVER_WAITS, Match, Router
 from engine.engine import Engine
@@ -42,10 +42,7 @@ from engine.executors.pool import WorkerPool, pool_figures
 from engine.telemetry.record import RequestMetrics
 
 log = logging.getLogger(__name__)
-SAFE_METHODS = frozenset({b"GET", b"HEAD", b"OPTIONS"})
-HEALTH_PREFIX = b"/v2/health/"
 SLOW_NS = 5_000_000
-MAX_HOSTS = 64
 LOOP_GZIP_BYTES = 16_384
 MAX_LANES = 1024
 PART_WAIT_S = 60.0
@@ -65,44 +62,12 @@ class Front:
         self.compressor = Compressor(engine.settings.gzip)
         engine.figures["http"] = self.http_figures
         extra = engine.settings.allowed_hosts.split(",")
-        self._hosts = {"localhost", engine.settings.host.lower(), *map(str.strip, extra)} - {""}
-        self._ours: set[bytes] = set()
+        hosts = {"localhost", engine.settings.host.lower(), *map(str.strip, extra)} - {""}
+        self.guard = Guard(hosts).refusal
         settings = engine.settings
         self.pool = WorkerPool("http", settings.http_threads, settings.http_queue)
         self.noop_lane = NoOpLane()
         self._lanes: dict[tuple[str, str | None, tuple[bool, bool]], InferLane] = {}
-
-    # guards
-
-    def guard(self, request: Request) -> Response | None:
-        """A refusal (403), or None for a request that may go on."""
-        headers = request.headers
-        host = headers.get(b"host", b"")
-        if host not in self._ours and not self._is_ours(host):
-            if request.target.startswith(HEALTH_PREFIX):
-                return None
-            return error_response(403, f"Host {host[:100].decode('latin-1')!r} is not served here")
-        if request.method in SAFE_METHODS:
-            return None
-        origin = headers.get(b"origin")
-        if origin is not None and _authority(origin) != host.lower():
-            named = origin[:100].decode("latin-1")
-            return error_response(403, f"Origin {named!r} may not change anything here")
-        if headers.get(b"sec-fetch-site", b"none") not in (b"none", b"same-origin"):
-            return error_response(403, "a request from another site may not change anything here")
-        return None
-
-    def _is_ours(self, host: bytes) -> bool:
-        name = _host_name(host.decode("latin-1"))
-        if name not in self._hosts:
-            try:
-                if not ipaddress.ip_address(name).is_loopback:
-                    return False
-            except ValueError:
-                return False
-        if len(self._ours) < MAX_HOSTS:
-            self._ours.add(host)
-        return True
 
     # the event loop's door
 
@@ -406,18 +371,3 @@ def _left_s(exchange: Exchange) -> float:
     """Seconds until the caller's deadline."""
     spent_ns = time.perf_counter_ns() - exchange.started_ns
     return exchange.deadline_ms / 1e3 - spent_ns / 1e9
-
-
-def _authority(origin: bytes) -> bytes:
-    """Host and port of an Origin, lower case; b"" for one that is malformed or opaque."""
-    try:
-        return urlsplit(origin).netloc.lower()
-    except ValueError:
-        return b""
-
-
-def _host_name(host: str) -> str:
-    """The name or address in a Host header, its port dropped, lower case."""
-    if host.startswith("["):
-        return host[1:].partition("]")[0].lower()
-    return host.partition(":")[0].lower()

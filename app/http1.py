@@ -18,14 +18,15 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
-from email.utils import formatdate
-from time import perf_counter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httptools
 
 from app.exchange import Head, Request, Response, error_response
+from app.rendering import head_of, rendered
+
+if TYPE_CHECKING:
+    from app.listener import Listener
 
 log = logging.getLogger(__name__)
 MAX_HEAD_BYTES = 65_536
@@ -39,112 +40,6 @@ MAX_HEAD_MISSES = 16
 """After so many requests in a row with heads not seen before, a connection looks no more."""
 SPECIAL = frozenset({b"expect", b"transfer-encoding", b"upgrade", b"connection"})
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
-REASONS = {
-    200: "OK",
-    204: "No Content",
-    301: "Moved Permanently",
-    302: "Found",
-    304: "Not Modified",
-    400: "Bad Request",
-    403: "Forbidden",
-    404: "Not Found",
-    405: "Method Not Allowed",
-    408: "Request Timeout",
-    409: "Conflict",
-    413: "Content Too Large",
-    415: "Unsupported Media Type",
-    422: "Unprocessable Content",
-    429: "Too Many Requests",
-    431: "Request Header Fields Too Large",
-    500: "Internal Server Error",
-    503: "Service Unavailable",
-    504: "Gateway Timeout",
-}
-_OK = "HTTP/1.1 200 OK\r\n"
-
-
-class Date:
-    """The Date header's line, made once a second by the sweep."""
-
-    line = f"date: {formatdate(usegmt=True)}\r\n"
-
-    @classmethod
-    def renew(cls) -> None:
-        cls.line = f"date: {formatdate(usegmt=True)}\r\n"
-
-
-Serve = Callable[[Request, "Connection"], None]
-
-
-@dataclass(slots=True)
-class ConnectionCounts:
-    """What became of connections since start, and how many are open now."""
-
-    open: int = 0
-    accepted: int = 0
-    refused: int = 0
-    timed_out: int = 0
-    malformed: int = 0
-
-
-@dataclass(slots=True)
-class Limits:
-    """Bounds of a listener. Times in seconds."""
-
-    max_connections: int
-    max_body_bytes: int
-    keep_alive_s: float
-    read_timeout_s: float
-    spin_s: float = 0.0
-
-
-class Listener:
-    """What the connections of one listening socket share."""
-
-    def __init__(self, serve: Serve, limits: Limits, loop: asyncio.AbstractEventLoop) -> None:
-        self.serve, self.limits, self.loop = serve, limits, loop
-        self.counts = ConnectionCounts()
-        self.connections: set[Connection] = set()
-        self.heads: dict[bytes, Head] = {}
-        self.draining = False
-        self._last_answer_s = 0.0
-        self._spins_until_s = 0.0
-        self._is_spinning = False
-
-    def connect(self) -> Connection:
-        return Connection(self)
-
-    def sweep(self) -> None:
-        """Close what has been idle, or has sent half a request, for too long."""
-        Date.renew()
-        now = self.loop.time()
-        for connection in list(self.connections):
-            connection.sweep(now)
-
-    def answered(self) -> None:
-        """Look out for the next request without sleeping, while they follow one another fast.
-
-        To be woken takes longer than many an answer. Answers further apart than `spin_s` cost
-        nothing here.
-        """
-        now_s, spin_s = perf_counter(), self.limits.spin_s
-        follows = now_s - self._last_answer_s < spin_s
-        self._last_answer_s = now_s
-        if follows:
-            self._spins_until_s = now_s + spin_s
-            if not self._is_spinning:
-                self._is_spinning = True
-                self.loop.call_soon(self._spin)
-
-    def _spin(self) -> None:
-        if perf_counter() < self._spins_until_s:
-            self.loop.call_soon(self._spin)
-        else:
-            self._is_spinning = False
-
-    def busy(self) -> bool:
-        """True while a request is under way or an answer is still being sent."""
-        return any(connection.is_busy for connection in self.connections)
 
 
 class Connection(asyncio.Protocol):
@@ -187,7 +82,7 @@ class Connection(asyncio.Protocol):
                 503, f"{listener.limits.max_connections} connections are open, the limit"
             )
             full.headers.append(("retry-after", "1"))
-            transport.write(_rendered(full, False, False))
+            transport.write(rendered(full, False, False))
             transport.close()
             self._closing = True
             return
@@ -372,7 +267,7 @@ class Connection(asyncio.Protocol):
             self._serving = None
             return
         keeps = request.keep_alive and not self._listener.draining
-        self.answer_bytes(_rendered(response, keeps, request.method == b"HEAD"), keeps)
+        self.answer_bytes(rendered(response, keeps, request.method == b"HEAD"), keeps)
 
     def answer_bytes(self, rendered: bytes, keeps: bool = True) -> None:
         """Send an answer that is rendered already. keeps: the connection stays open."""
@@ -401,7 +296,7 @@ class Connection(asyncio.Protocol):
             self._writable.set()
         if not self._closing:
             response.headers.append(("transfer-encoding", "chunked"))
-            self._transport.write(_head_of(response, True))
+            self._transport.write(head_of(response, True))
         return self._writable
 
     def send_part(self, part: bytes) -> None:
@@ -436,7 +331,7 @@ class Connection(asyncio.Protocol):
             return
         self._listener.counts.malformed += 1
         if self._serving is None:
-            self._transport.write(_rendered(error_response(status, why), False, False))
+            self._transport.write(rendered(error_response(status, why), False, False))
         self._close()
 
     def _close(self) -> None:
@@ -477,20 +372,3 @@ def _origin_form(target: bytes) -> bytes:
         return b"/" + target
     query = b"?" + url.query if url.query else b""
     return (url.path or b"/") + query
-
-
-def _rendered(response: Response, keeps: bool, head_only: bool) -> bytes:
-    """The answer's bytes."""
-    head = _head_of(response, keeps)
-    return head if head_only else head + response.body
-
-
-def _head_of(response: Response, keeps: bool) -> bytes:
-    """Status and headers. Names and values of headers are our own or checked at their source."""
-    status, body = response.status, response.body
-    line = _OK if status == 200 else f"HTTP/1.1 {status} {REASONS.get(status, 'Unknown')}\r\n"
-    fields = "".join([f"{name}: {value}\r\n" for name, value in response.headers])
-    close = "" if keeps else "connection: close\r\n"
-    has_length = status not in (204, 304) and response.parts is None
-    length = f"content-length: {len(body)}\r\n" if has_length else ""
-    return f"{line}{Date.line}{fields}{response.lines}{length}{close}\r\n".encode("latin-1")

@@ -26,7 +26,8 @@ from app.api.codec import FLOAT64, SMALL
 from app.api.inference import uses_cache
 from app.encoding import LEAST_BYTES, accepts_gzip
 from app.exchange import Request
-from app.http1 import Connection, Date
+from app.http1 import Connection
+from app.rendering import Date
 from engine.caching.key import SAMPLE_MASK, MatrixKey
 from engine.caching.memory import MISS, tensors_bytes
 from engine.engine import Engine

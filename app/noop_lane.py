@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from app.exchange import Head, Request
-from app.http1 import Connection, Date
+from app.http1 import Connection
+from app.rendering import Date
 
 
 class NoOpLane:

@@ -21,7 +21,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from app.http1 import Connection, Listener
+from app.http1 import Connection
+from app.listener import Listener
 
 BUSY_PER_S, IDLE_PER_S = 20.0, 1.0
 KEPT, LEAST = 100, 10

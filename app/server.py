@@ -22,7 +22,8 @@ import uvloop
 from app.encoding import accepts_gzip
 from app.exchange import Request, Response, error_response
 from app.front import Front
-from app.http1 import Connection, ConnectionCounts, Limits, Listener
+from app.http1 import Connection
+from app.listener import ConnectionCounts, Limits, Listener
 from app.outside import SocketWatch
 from app.signals import STOP_SIGNALS
 from app.wsgi import WSGIApp, call_wsgi

@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, wait
 from dataclasses import asdict
+from functools import cached_property
 from typing import Any
 
 from engine.batching.policy import Lanes
@@ -66,7 +67,6 @@ class Engine:
         )
         self.monitoring.gauges.append(self._gauges)
         self.ticker = self.monitoring.ticker
-        self.scraped = self.monitoring.registry(lambda: state_families(self))
         lanes = Lanes(
             settings.inline_us,
             settings.batch_max_rows if settings.batching and settings.optimise else 1,
@@ -195,6 +195,11 @@ class Engine:
     def _preloads(self, entry: ModelEntry) -> bool:
         named = self._preload_names
         return entry.name in named if named else entry.declared.preload
+
+    @cached_property
+    def scraped(self) -> Any:
+        """The registry for scrapers, made when the first one comes."""
+        return self.monitoring.registry(lambda: state_families(self))
 
     def profile_request(
         self, endpoint: str, method: str = "POST", cold_start: bool = False

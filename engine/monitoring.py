@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from engine.config import Settings
@@ -22,7 +22,6 @@ from engine.telemetry.alerts.rules import parse_rules
 from engine.telemetry.alerts.slo import slo_report
 from engine.telemetry.frames import Frames
 from engine.telemetry.history import History
-from engine.telemetry.openmetrics import EngineCollector, Labelled, registry_of
 from engine.telemetry.recorder import Recorder
 from engine.telemetry.ticker import Inventory, Second, Ticker
 from engine.telemetry.timeline import Stretched, Timeline
@@ -34,6 +33,9 @@ PREVIEW_S = 86_400.0
 PREVIEW_STEP_S = 30.0
 GRACE_S = 30.0
 """Threads may take this long to begin before they are missed."""
+
+
+Labelled = Sequence[tuple[tuple[str, ...], float]]
 
 
 class Monitoring:
@@ -181,6 +183,8 @@ class Monitoring:
 
     def registry(self, state: Callable[[], Mapping[str, Labelled]]) -> Any:
         """A registry for scrapers. state: further families of the engine, by name."""
+        # Not at start: a server that nobody scrapes needs no Prometheus client.
+        from engine.telemetry.openmetrics import EngineCollector, registry_of
 
         def everything() -> Mapping[str, Labelled]:
             alerts = self.alerts.counts().items()

@@ -11,7 +11,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 import orjson
-from prometheus_client.exposition import choose_encoder
 
 from app.exchange import Exchange, Response, json_response
 from engine.errors import InvalidInput
@@ -126,6 +125,8 @@ def exemplars(exchange: Exchange) -> Response:
 
 def scrape(exchange: Exchange) -> Response:
     """GET /metrics: Prometheus' text or OpenMetrics, as the scraper asks."""
+    from prometheus_client.exposition import choose_encoder  # see Monitoring.registry
+
     encode, kind = choose_encoder(exchange.header(b"accept"))
     return Response(200, encode(exchange.engine.scraped), [("content-type", kind)])
 

@@ -10,13 +10,14 @@ Every method may raise sqlite3.Error; one connection belongs to one thread.
 from __future__ import annotations
 
 import json
+import math
 import sqlite3
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from engine.telemetry.frames import Frames, no_frames, regrouped
+from engine.telemetry.frames import Frames, Grid
 from engine.telemetry.histogram import pack, unpack
 from engine.telemetry.labels import OUTCOMES, Label, Series
 from engine.telemetry.rollup import TIERS, TOTAL, Bucket, Tier
@@ -121,8 +122,8 @@ class HistoryFile:
         ).fetchall()
         rows = []
         for (series,) in found:
-            found_frames = self._frames(finer, [series], start_s, start_s + tier.step_s)
-            frame = regrouped(found_frames, start_s, tier.step_s, 1)
+            frame = Frames(Grid(start_s, tier.step_s, 1))
+            self._read(frame, finer, [series], start_s)
             gauges = np.stack([frame.means[0], frame.maxima[0]]).astype(np.float32)
             width = len(TOTALS) if series == 0 else len(SUMS)
             rows.append(
@@ -209,52 +210,69 @@ class HistoryFile:
             for row in found
         }
 
-    def frames(self, tier: Tier, since_s: float, until_s: float, model: str | None) -> Frames:
-        """A tier's buckets with since <= start < until; of one model where it is named."""
+    def read(
+        self,
+        frames: Frames,
+        tier: Tier,
+        since_s: float,
+        model: str | None,
+        whole_from_s: float = math.inf,
+    ) -> float:
+        """Add a tier's buckets that begin from since_s on and end within the grid.
+
+        model: None is all service traffic. whole_from_s: of buckets that begin from then on,
+        only whole ones. Returns the end of the last bucket, or since_s.
+        """
         if model is None:
-            return self._frames(tier, [0], since_s, until_s)
+            return self._read(frames, tier, [0], since_s, None, whole_from_s)
         known = self.series()
-        chosen = [
-            number
+        outcomes = {
+            number: OUTCOMES.index(series.outcome)
             for number, series in known.items()
             if series.label.model == model and series.label.is_service
-        ]
-        outcomes = {number: OUTCOMES.index(known[number].outcome) for number in chosen}
-        return self._frames(tier, chosen, since_s, until_s, outcomes)
+        }
+        return self._read(frames, tier, list(outcomes), since_s, outcomes, whole_from_s)
 
-    def _frames(
+    def _read(
         self,
+        frames: Frames,
         tier: Tier,
         numbers: Sequence[int],
         since_s: float,
-        until_s: float,
         outcomes: dict[int, int] | None = None,
-    ) -> Frames:
-        """Buckets of these series added up. outcomes: what each series' requests count as."""
+        whole_from_s: float = math.inf,
+    ) -> float:
+        """outcomes: what each series' requests count as, where they are no total."""
+        since, until = int(np.ceil(since_s)), int(frames.grid.until_s) - tier.step_s
         found = [
             row
             for number in numbers
             for row in self._db.execute(
                 "SELECT t, series, seconds, layout, sums, histogram, gauges FROM rows"
-                " WHERE tier = ? AND series = ? AND t >= ? AND t < ? ORDER BY t",
-                (tier.step_s, number, int(np.ceil(since_s)), int(np.ceil(until_s))),
+                " WHERE tier = ? AND series = ? AND t >= ? AND t <= ? ORDER BY t",
+                (tier.step_s, number, since, until),
             )
+            if row[0] < whole_from_s or row[2] > tier.step_s - 1
         ]
-        starts, places = np.unique([row[0] for row in found], return_inverse=True)
-        frames = no_frames(len(starts))
         if not found:
-            return frames
-        frames.start_s = starts.astype(np.float64)
-        np.maximum.at(frames.seconds, places, [row[2] for row in found])
-        frames.histograms = unpack([row[5] for row in found], places, len(starts))
+            return since_s
+        starts = np.array([row[0] for row in found])
+        places = frames.grid.places(starts + tier.step_s / 2)
+        seconds = np.array([row[2] for row in found])
+        # Several series of one time cover it once.
+        _, firsts = np.unique(starts, return_index=True)
+        frames.add_time(places[firsts], seconds[firsts])
+        frames.histograms += unpack([row[5] for row in found], places, len(frames))
         self._add_sums(frames, found, places, outcomes)
+        with_gauges = np.array([bool(row[6]) for row in found])
         for layout in {row[3] for row in found}:
-            own = [index for index, row in enumerate(found) if row[3] == layout and row[6]]
-            if own:
-                packed = b"".join(found[index][6] for index in own)
-                gauges = self._gauges(packed, layout, len(own))
-                frames.means[places[own]], frames.maxima[places[own]] = gauges
-        return frames
+            own = np.array([row[3] == layout for row in found]) & with_gauges
+            if not own.any():
+                continue
+            packed = b"".join(row[6] for row, mine in zip(found, own, strict=True) if mine)
+            means, maxima = self._gauges(packed, layout, int(own.sum()))
+            frames.add_gauges(places[own], seconds[own], means, maxima)
+        return float(starts.max() + tier.step_s)
 
     def _add_sums(
         self,
@@ -263,23 +281,19 @@ class HistoryFile:
         places: np.ndarray,
         outcomes: dict[int, int] | None,
     ) -> None:
-        for layout in {row[3] for row in found}:
-            own = [index for index, row in enumerate(found) if row[3] == layout]
-            widths = {len(found[index][4]) for index in own}
-            names = self._names(layout)["totals"]
-            for width in widths:
-                same = [index for index in own if len(found[index][4]) == width]
-                joined = b"".join(found[index][4] for index in same)
-                sums = np.frombuffer(joined, dtype="<i8").reshape(len(same), -1)
-                columns = [(at, TOTAL_AT[n]) for at, n in enumerate(names) if n in TOTAL_AT]
-                columns = [(at, to) for at, to in columns if at < sums.shape[1]]
-                target = np.zeros((len(same), len(TOTALS)), dtype=np.int64)
-                target[:, [to for _, to in columns]] = sums[:, [at for at, _ in columns]]
-                if outcomes is not None:
-                    for line, index in enumerate(same):
-                        outcome = OUTCOMES[outcomes[found[index][1]]]
-                        target[line, TOTAL_AT[f"requests_{outcome}"]] = target[line, 0]
-                np.add.at(frames.totals, places[same], target)
+        kinds = {(row[3], len(row[4])) for row in found}
+        for layout, width in kinds:
+            same = [at for at, row in enumerate(found) if (row[3], len(row[4])) == (layout, width)]
+            packed = b"".join(found[at][4] for at in same)
+            sums = np.frombuffer(packed, dtype="<i8").reshape(len(same), -1)
+            names = self._names(layout)["totals"][: sums.shape[1]]
+            columns = [(at, TOTAL_AT[name]) for at, name in enumerate(names) if name in TOTAL_AT]
+            target = np.zeros((len(same), len(TOTALS)), dtype=np.int64)
+            target[:, [to for _, to in columns]] = sums[:, [at for at, _ in columns]]
+            if outcomes is not None:
+                as_what = [len(SUMS) + outcomes[found[at][1]] for at in same]
+                target[np.arange(len(same)), as_what] = target[:, TOTAL_AT["requests"]]
+            np.add.at(frames.totals, places[same], target)
 
     def _gauges(self, packed: bytes, layout: int, count: int) -> tuple[np.ndarray, np.ndarray]:
         """Means and maxima, each (count, len(GAUGES)), in today's order."""

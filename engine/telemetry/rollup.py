@@ -1,6 +1,7 @@
 """Seconds added up to the stretches that history keeps.
 
-    TIERS   10 s for a day, 1 min for 30 days, 1 h and 6 h for two years
+    TIERS   10 s for a day, 1 min for 30 days, 1 h for two years, and steps between that keep
+            a look back short: 10 min, 6 h, a day
 
 A bucket holds the sums and histogram of each series, and of all service traffic as TOTAL
 together with the gauges. The running bucket is copied now and then, so that little is lost
@@ -31,8 +32,10 @@ DAY_S = 86_400
 TIERS = (
     Tier(10, DAY_S),
     Tier(60, 30 * DAY_S),
+    Tier(600, 60 * DAY_S),
     Tier(3600, 730 * DAY_S),
     Tier(21_600, 730 * DAY_S),
+    Tier(DAY_S, 730 * DAY_S),
 )
 TOTAL = None
 """The key of all service traffic among series."""

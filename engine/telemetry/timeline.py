@@ -1,10 +1,10 @@
 """One call that answers any window, from the ring and the right tiers of history.
 
-    window  -------------------------------------------------------------> now
-            | coarse tier, what is added up | finer tiers | the ring's hour |
+    window  ----------------------------------------------------------> now
+            | coarse tier, what is added up | finer tiers | the ring |
 
 The coarsest tier whose step is not longer than the window's is read; what it has not yet
-comes from finer ones, and the newest from the ring.
+comes from finer ones, and what no file has yet, or a short window, from the ring.
 """
 
 from __future__ import annotations
@@ -18,11 +18,12 @@ import numpy as np
 
 from engine.errors import InvalidInput
 from engine.telemetry.figures import figures_of
-from engine.telemetry.frames import Frames, joined, no_frames, regrouped
+from engine.telemetry.frames import Frames, Grid
+from engine.telemetry.histogram import BUCKETS
 from engine.telemetry.history import History
 from engine.telemetry.history_file import HistoryFile
 from engine.telemetry.labels import OUTCOMES, Labels
-from engine.telemetry.ring import SECONDS, Ring
+from engine.telemetry.ring import SECONDS, Ring, Stretch
 from engine.telemetry.rollup import TIERS
 from engine.telemetry.system import GAUGES
 from engine.telemetry.tally import SUMS, TOTAL_AT
@@ -70,54 +71,75 @@ class Timeline:
         # flicker; a single one ends now.
         grid_s = step_s if count > 1 else 1.0
         first_s = math.ceil(now_s / grid_s) * grid_s - count * step_s
-        ring = self._of_ring(now_s - monotonic_now_s, model)
-        ring_since_s = float(ring.start_s[0]) if len(ring) else now_s
-        parts, problem = [ring], None
-        if first_s < ring_since_s and self._history is not None:
+        frames = Frames(Grid(first_s, step_s, count))
+        offset_s, problem, since_s = now_s - monotonic_now_s, None, first_s
+        stretch = self._ring.stretch(SECONDS)
+        begins_s = float(stretch.monotonic_s[0]) + offset_s if len(stretch.elapsed_s) else now_s
+        if self._history is not None and (first_s < begins_s - 1 or step_s >= TIERS[1].step_s):
             try:
-                parts = [self._of_file(first_s, ring_since_s, step_s, model), ring]
+                since_s = self._read_file(frames, self._history, step_s, model, begins_s)
             except sqlite3.Error as error:
                 problem = f"history could not be read: {error}"
-        return Stretched(regrouped(joined(parts), first_s, step_s, count), step_s, problem)
+        self._read_ring(frames, stretch, offset_s, since_s, model)
+        return Stretched(frames, step_s, problem)
 
-    def _of_ring(self, wall_offset_s: float, model: str | None) -> Frames:
-        stretch = self._ring.stretch(SECONDS)
-        frames = no_frames(len(stretch.elapsed_s))
-        frames.start_s = stretch.monotonic_s - stretch.elapsed_s + wall_offset_s
-        frames.seconds = stretch.elapsed_s
-        frames.means = frames.maxima = stretch.gauges
-        if model is None:
-            frames.totals, frames.histograms = stretch.totals, stretch.histograms.astype(np.int64)
-            return frames
-        wanted = np.array([label.model == model and label.is_service for label in self._labels])
-        rows, cells = self._ring.series(SECONDS, np.repeat(wanted, len(OUTCOMES)))
-        # The ring may have gone on meanwhile: only seconds of this stretch.
-        at, cell_at = (part["seq"].astype(np.int64) - stretch.first_seq for part in (rows, cells))
-        rows, at = rows[at < len(frames)], at[at < len(frames)]
-        cells, cell_at = cells[cell_at < len(frames)], cell_at[cell_at < len(frames)]
-        np.add.at(frames.totals[:, : len(SUMS)], at, rows["sums"])
-        columns = len(SUMS) + rows["series"] % len(OUTCOMES)
-        np.add.at(frames.totals, (at, columns), rows["sums"][:, TOTAL_AT["requests"]])
-        np.add.at(frames.histograms, (cell_at, cells["bucket"]), cells["count"])
-        return frames.kept(np.arange(len(frames)) >= self._ring.detail_since - stretch.first_seq)
+    @staticmethod
+    def _read_file(
+        frames: Frames, history: History, step_s: float, model: str | None, begins_s: float
+    ) -> float:
+        """Add what the file has; returns the time from which on it has nothing.
 
-    def _of_file(self, since_s: float, until_s: float, step_s: float, model: str | None) -> Frames:
-        assert self._history is not None
-        if not self._history.path.exists():
-            return no_frames()
-        file = HistoryFile(self._history.path, reads_only=True)
+        begins_s: from then on the ring has what buckets lack that are not whole yet.
+        """
+        since_s = frames.grid.first_s
+        if not history.path.exists():
+            return since_s
+        file = HistoryFile(history.path, reads_only=True)
         try:
-            parts = []
-            tiers = [tier for tier in TIERS if tier.step_s <= max(step_s, TIERS[0].step_s)]
-            for tier in reversed(tiers):
-                # A bucket that reaches into what the ring has would count it twice.
-                found = file.frames(tier, since_s, until_s - tier.step_s + 1, model)
-                parts.append(found)
-                if len(found):
-                    since_s = float(found.start_s[-1]) + tier.step_s
-            return joined(parts)
+            for tier in reversed(TIERS):
+                if tier.step_s <= max(step_s, TIERS[0].step_s):
+                    since_s = file.read(frames, tier, since_s, model, begins_s)
         finally:
             file.close()
+        return since_s
+
+    def _read_ring(
+        self, frames: Frames, stretch: Stretch, offset_s: float, since_s: float, model: str | None
+    ) -> None:
+        """Add the ring's seconds from since_s on."""
+        middles_s = stretch.monotonic_s - stretch.elapsed_s / 2 + offset_s
+        places = frames.grid.places(middles_s)
+        first = int(np.searchsorted(middles_s, max(since_s, frames.grid.first_s)))
+        last = int(np.searchsorted(places, len(frames)))
+        if first >= last:
+            return
+        chosen = slice(first, last)
+        if model is None:
+            frames.add_rows(places[chosen], stretch.totals[chosen], stretch.histograms[chosen])
+        else:
+            first = max(first, self._ring.detail_since - stretch.first_seq)
+            chosen = slice(first, last)
+            self._add_model(frames, places, chosen, stretch.first_seq, model)
+        seconds, gauges = stretch.elapsed_s[chosen], stretch.gauges[chosen]
+        frames.add_time(places[chosen], seconds)
+        frames.add_gauges(places[chosen], seconds, gauges, gauges)
+
+    def _add_model(
+        self, frames: Frames, places: np.ndarray, chosen: slice, first_seq: int, model: str
+    ) -> None:
+        wanted = np.array([label.model == model and label.is_service for label in self._labels])
+        rows, cells = self._ring.series(SECONDS, np.repeat(wanted, len(OUTCOMES)))
+        # The ring may have gone on meanwhile: only the seconds chosen.
+        at, cell_at = (part["seq"].astype(np.int64) - first_seq for part in (rows, cells))
+        mine = (at >= chosen.start) & (at < chosen.stop)
+        cells_mine = (cell_at >= chosen.start) & (cell_at < chosen.stop)
+        rows, into = rows[mine], places[at[mine]]
+        np.add.at(frames.totals[:, : len(SUMS)], into, rows["sums"])
+        columns = len(SUMS) + rows["series"] % len(OUTCOMES)
+        np.add.at(frames.totals, (into, columns), rows["sums"][:, TOTAL_AT["requests"]])
+        cells, into = cells[cells_mine], places[cell_at[cells_mine]]
+        flat = np.bincount(into * BUCKETS + cells["bucket"], cells["count"], len(frames) * BUCKETS)
+        frames.histograms += flat.astype(np.int64).reshape(len(frames), BUCKETS)
 
 
 def as_dict(stretched: Stretched, names: tuple[str, ...] | None = None) -> dict[str, Any]:

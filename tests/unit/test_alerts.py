@@ -16,7 +16,7 @@ from engine.telemetry.alerts.preview import preview
 from engine.telemetry.alerts.rules import DEFAULT_TOML, Slo, parse_duration, parse_rules
 from engine.telemetry.alerts.slo import Judged, burning, judged, slo_report
 from engine.telemetry.alerts.states import AlertState, failed, stepped
-from engine.telemetry.frames import no_frames
+from engine.telemetry.frames import Frames, Grid
 from engine.telemetry.record import RequestMetrics
 from engine.telemetry.recorder import Recorder
 from engine.telemetry.ring import Ring
@@ -300,8 +300,7 @@ def test_durations(text: str, seconds: float) -> None:
 
 
 def frames_of(requests: Sequence[int], bad: Sequence[int], ms: float = 10.0) -> Any:
-    frames = no_frames(len(requests))
-    frames.start_s = np.arange(len(requests)) * 10.0
+    frames = Frames(Grid(0.0, 10.0, len(requests)))
     frames.seconds += 10
     frames.totals[:, TOTAL_AT["requests"]] = requests
     frames.totals[:, TOTAL_AT["requests_server_error"]] = bad

@@ -11,13 +11,15 @@ import numpy as np
 import pytest
 
 from engine.errors import InvalidInput
+from engine.telemetry.frames import Frames, Grid
 from engine.telemetry.history import MAX_WAITING, History
 from engine.telemetry.history_file import HistoryFile
 from engine.telemetry.labels import Labels
 from engine.telemetry.record import RequestMetrics
 from engine.telemetry.recorder import Recorder
 from engine.telemetry.ring import Ring
-from engine.telemetry.rollup import TIERS
+from engine.telemetry.rollup import TIERS, Tier
+from engine.telemetry.system import GAUGES
 from engine.telemetry.tally import TOTAL_AT, tally_of
 from engine.telemetry.timeline import Timeline, as_dict
 from tests.waiting import until
@@ -120,14 +122,14 @@ def test_coarse_tiers_hold_exactly_what_the_fine_ones_hold(
     process.seconds(20, requests=1, model="other")
     process.history.close()
     file = HistoryFile(tmp_path / "history.sqlite", reads_only=True)
-    fine, minute, hour = (file.frames(tier, NOON, NOON + 3600, None) for tier in TIERS[:3])
-    for frames in (fine, minute, hour):
-        assert frames.totals[:, TOTAL_AT["requests"]].sum() == 7200
+    for tier in TIERS[:4]:
+        frames = Frames(Grid(NOON, tier.step_s, 3600 // tier.step_s))
+        file.read(frames, tier, NOON, None)
+        assert frames.totals[:, TOTAL_AT["requests"]].tolist() == [2 * tier.step_s] * len(frames)
         assert frames.histograms.sum() == 7200
-        assert frames.seconds.sum() == pytest.approx(3600)
-        assert frames.means[:, 3].tolist() == [100.0] * len(frames)
-    assert [len(fine), len(minute), len(hour)] == [360, 60, 1]
-    assert file.frames(TIERS[0], NOON, NOON + 9999, "other").totals[:, 0].sum() == 20
+        assert frames.seconds.tolist() == [tier.step_s] * len(frames)
+        assert frames.means[:, GAUGES.index("memory_mb")].tolist() == [100.0] * len(frames)
+    assert requests_of(file, TIERS[0], NOON, "other") == [20]
     file.close()
 
 
@@ -141,8 +143,8 @@ def test_what_a_stopped_process_had_not_added_up_is_added_up_by_the_next(
     second.seconds(30)
     second.history.close()
     file = HistoryFile(tmp_path / "history.sqlite", reads_only=True)
-    assert file.frames(TIERS[1], NOON, NOON + 7200, None).totals[:, 0].tolist() == [60, 35]
-    assert file.frames(TIERS[2], NOON, NOON + 7200, None).totals[:, 0].tolist() == [95]
+    assert requests_of(file, TIERS[1], NOON, None, 60, 2) == [60, 35]
+    assert requests_of(file, TIERS[3], NOON, None) == [95]
     file.close()
 
 
@@ -212,9 +214,25 @@ def test_the_file_is_kept_within_its_bound(tmp_path: Path) -> None:
     before = file.used_bytes()
     file.prune(NOON + 3000, before // 2)
     assert file.used_bytes() <= before // 2
-    left = file.frames(TIERS[0], NOON, NOON + 3000, None)
-    assert left.start_s[-1] == NOON + 2990, "the oldest goes first"
+    left = requests_of(file, TIERS[0], NOON, None, 10, 300)
+    assert left[0] == 0, "the oldest goes first"
+    assert left[-1] == 1
     file.close()
+
+
+def requests_of(
+    file: HistoryFile,
+    tier: Tier,
+    since_s: float,
+    model: str | None,
+    step_s: float = 9999,
+    count: int = 1,
+) -> list[int]:
+    """Requests of each step, as one tier has them."""
+    frames = Frames(Grid(since_s, step_s, count))
+    file.read(frames, tier, since_s, model)
+    requests: list[int] = frames.totals[:, TOTAL_AT["requests"]].tolist()
+    return requests
 
 
 def _bucket(labels: Labels, start_s: int) -> Any:
@@ -224,14 +242,8 @@ def _bucket(labels: Labels, start_s: int) -> Any:
     recorder.append(RequestMetrics("r", "/r", 200, "m", rows=1, duration_ns=10**6))
     bucket = Bucket(start_s)
     tally = tally_of(recorder.drain().rows)
-    bucket.add(10.0, tally, np.full(len(_gauges()), np.nan), recorder.labels)
+    bucket.add(10.0, tally, np.full(len(GAUGES), np.nan), recorder.labels)
     return bucket
-
-
-def _gauges() -> tuple[str, ...]:
-    from engine.telemetry.system import GAUGES
-
-    return GAUGES
 
 
 def test_what_is_older_than_its_tier_is_deleted(tmp_path: Path) -> None:
@@ -239,7 +251,7 @@ def test_what_is_older_than_its_tier_is_deleted(tmp_path: Path) -> None:
     for start_s in (NOON - 90_000, NOON - 80_000):
         file.write(_bucket(Labels(), start_s))
     file.prune(NOON, 10**9)
-    assert file.frames(TIERS[0], 0, NOON, None).start_s.tolist() == [NOON - 80_000]
+    assert requests_of(file, TIERS[0], NOON - 90_000, None, 10_000, 9) == [0, 1, *[0] * 7]
     file.close()
 
 
