@@ -5,7 +5,6 @@ Secrets stay in the settings: labels, logs and errors name a destination's host 
 
 from __future__ import annotations
 
-import http.client
 import logging
 from urllib.parse import urlsplit
 
@@ -40,6 +39,8 @@ class WebhookNotifier:
         self._parts = parts
 
     def send(self, notification: Notification) -> None:
+        import http.client  # not at start: most servers post nothing
+
         parts = self._parts
         kind = (
             http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from typing import Any
 
 from engine.config import Settings
@@ -28,7 +29,7 @@ from engine.telemetry.timeline import Stretched, Timeline
 from engine.version import VERSION
 
 log = logging.getLogger(__name__)
-SLO_EVERY_S = 30.0
+SLO_EVERY_S, SLO_STEPS = 30.0, 60
 PREVIEW_S = 86_400.0
 PREVIEW_STEP_S = 30.0
 GRACE_S = 30.0
@@ -145,8 +146,9 @@ class Monitoring:
         """Budgets and burn rates of every objective, anew."""
         now, now_s = time.time(), time.monotonic()
 
+        @cache
         def look(window_s: float) -> Frames:
-            step_s = max(1.0, window_s / 300)
+            step_s = max(1.0, window_s / SLO_STEPS)
             return self.timeline.frames(window_s, now, now_s, step_s).frames
 
         slos = self.alerts.rules.slos

@@ -19,7 +19,7 @@ import numpy as np
 from engine.telemetry.histogram import BUCKETS
 from engine.telemetry.labels import OUTCOMES
 from engine.telemetry.system import GAUGES
-from engine.telemetry.tally import SUMS, TOTALS, Tally, total_of
+from engine.telemetry.tally import SUMS, TOTAL_AT, TOTALS, Tally, total_of
 
 SECONDS = 3600
 DETAIL_ROWS = 40_000
@@ -134,6 +134,10 @@ class Ring:
         totals = self._totals[places].sum(axis=0).tolist()
         merged = self._histograms[places].sum(axis=0, dtype=np.int64)
         return dict(zip(TOTALS, totals, strict=True)), merged
+
+    def requests(self, seconds: int) -> int:
+        """Requests of service traffic in the last seconds."""
+        return int(self._totals[self.places(seconds), TOTAL_AT["requests"]].sum())
 
     def gauge(self, name: str, seconds: int, ending_before: int = 0) -> np.ndarray:
         """A gauge's values over a window, oldest first, NaN where there are none."""

@@ -32,7 +32,7 @@ from engine.telemetry.alerts.states import (
     failed,
     stepped,
 )
-from engine.telemetry.alerts.values import value_now
+from engine.telemetry.alerts.values import Reader
 from engine.telemetry.ring import Ring
 
 log = logging.getLogger(__name__)
@@ -149,7 +149,8 @@ class AlertBook:
         """Evaluate every rule. now: UTC, for people; now_s: monotonic, for durations."""
         with self._lock:
             self._end_silences(now)
-            changed = [alert for alert in self._alerts if self._step(alert, now, now_s)]
+            reader = Reader(self._ring)
+            changed = [alert for alert in self._alerts if self._step(alert, reader, now, now_s)]
             repeated = [alert for alert in self._alerts if self._is_due_again(alert, now_s)]
             told = [
                 alert
@@ -165,11 +166,11 @@ class AlertBook:
             if action and alert.state.state == FIRING:
                 self._act(action, alert.key)
 
-    def _step(self, alert: Alert, now: float, now_s: float) -> bool:
+    def _step(self, alert: Alert, reader: Reader, now: float, now_s: float) -> bool:
         """Move an alert on; True when that is worth keeping."""
         before, source = alert.state, alert.source
         try:
-            condition, alert.value = self._condition(alert)
+            condition, alert.value = self._condition(alert, reader)
         except Exception:
             log.exception("rule %s could not be evaluated", alert.name)
             alert.state, alert.value = failed(before, now_s), None
@@ -189,12 +190,12 @@ class AlertBook:
         self._keep(alert, now, alert.state.state, alert.text())
         return True
 
-    def _condition(self, alert: Alert) -> tuple[bool | None, float | None]:
+    def _condition(self, alert: Alert, reader: Reader) -> tuple[bool | None, float | None]:
         source = alert.source
         if isinstance(source, Slo):
             report = self.slo_reports.get(source.name)
             return burning(source, report, alert.severity) if report else (None, None)
-        value = value_now(source, self._ring)
+        value = reader.value(source)
         return (None if value is None else source.crossed(alert.severity, value)), value
 
     def _is_due_again(self, alert: Alert, now_s: float) -> bool:

@@ -18,16 +18,29 @@ from engine.telemetry.tally import TOTAL_AT
 _REDUCERS: dict[str, Any] = {"mean": np.nanmean, "max": np.nanmax, "min": np.nanmin}
 
 
-def value_now(rule: Rule, ring: Ring) -> float | None:
-    """The value at this second; None where too little was measured."""
-    seconds = math.ceil(rule.window)
-    if not rule.is_figure:
-        return reduced(rule.reduce, ring.gauge(rule.metric, seconds))
-    totals, histogram = ring.window(seconds)
-    if totals["requests"] < rule.min_requests:
-        return None
-    covered = min(seconds, ring.seq)
-    return figures_of_window(covered, totals, histogram)[rule.metric] if covered else None
+class Reader:
+    """Values at this second; windows that several rules share are merged once."""
+
+    def __init__(self, ring: Ring) -> None:
+        self._ring = ring
+        self._requests: dict[int, int] = {}
+        self._figures: dict[int, dict[str, float | None]] = {}
+
+    def value(self, rule: Rule) -> float | None:
+        """A rule's value; None where too little was measured."""
+        seconds = math.ceil(rule.window)
+        if not rule.is_figure:
+            return reduced(rule.reduce, self._ring.gauge(rule.metric, seconds))
+        requests = self._requests.get(seconds)
+        if requests is None:
+            requests = self._requests[seconds] = self._ring.requests(seconds)
+        if requests < max(1, rule.min_requests):
+            return None
+        if seconds not in self._figures:
+            covered = min(seconds, self._ring.seq)
+            figures = figures_of_window(covered, *self._ring.window(seconds))
+            self._figures[seconds] = figures
+        return self._figures[seconds][rule.metric]
 
 
 def reduced(how: str, values: np.ndarray) -> float | None:
