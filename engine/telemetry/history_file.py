@@ -26,6 +26,7 @@ from engine.telemetry.tally import SUMS, TOTAL_AT, TOTALS
 
 BUSY_MS = 1000
 READ_BUSY_MS = 20
+PAGE_BYTES = 16_384
 MAX_ALERT_EVENTS = 10_000
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS layouts (id INTEGER PRIMARY KEY, names TEXT UNIQUE);
@@ -57,6 +58,8 @@ class HistoryFile:
 
     def _prepare(self) -> None:
         db = self._db
+        # Rows of the usual size fit into a page; in pages of 4 KB each would take one and more.
+        db.execute(f"PRAGMA page_size={PAGE_BYTES}")
         db.execute("PRAGMA auto_vacuum=INCREMENTAL")
         db.execute("PRAGMA journal_mode=WAL")
         db.execute("PRAGMA synchronous=NORMAL")
@@ -123,7 +126,7 @@ class HistoryFile:
         rows = []
         for (series,) in found:
             frame = Frames(Grid(start_s, tier.step_s, 1))
-            self._read(frame, finer, [series], start_s)
+            self._read(frame, finer, [series], start_s, start_s + tier.step_s)
             gauges = np.stack([frame.means[0], frame.maxima[0]]).astype(np.float32)
             width = len(TOTALS) if series == 0 else len(SUMS)
             rows.append(
@@ -215,23 +218,25 @@ class HistoryFile:
         frames: Frames,
         tier: Tier,
         since_s: float,
+        until_s: float,
         model: str | None,
         whole_from_s: float = math.inf,
     ) -> float:
-        """Add a tier's buckets that begin from since_s on and end within the grid.
+        """Add a tier's buckets that lie between since_s and until_s, both within the grid.
 
         model: None is all service traffic. whole_from_s: of buckets that begin from then on,
         only whole ones. Returns the end of the last bucket, or since_s.
         """
         if model is None:
-            return self._read(frames, tier, [0], since_s, None, whole_from_s)
+            return self._read(frames, tier, [0], since_s, until_s, None, whole_from_s)
         known = self.series()
         outcomes = {
             number: OUTCOMES.index(series.outcome)
             for number, series in known.items()
             if series.label.model == model and series.label.is_service
         }
-        return self._read(frames, tier, list(outcomes), since_s, outcomes, whole_from_s)
+        numbers = list(outcomes)
+        return self._read(frames, tier, numbers, since_s, until_s, outcomes, whole_from_s)
 
     def _read(
         self,
@@ -239,11 +244,12 @@ class HistoryFile:
         tier: Tier,
         numbers: Sequence[int],
         since_s: float,
+        until_s: float,
         outcomes: dict[int, int] | None = None,
         whole_from_s: float = math.inf,
     ) -> float:
         """outcomes: what each series' requests count as, where they are no total."""
-        since, until = int(np.ceil(since_s)), int(frames.grid.until_s) - tier.step_s
+        since, until = math.ceil(since_s), math.floor(until_s) - tier.step_s
         found = [
             row
             for number in numbers

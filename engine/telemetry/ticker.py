@@ -111,7 +111,6 @@ class Ticker:
             self._follow_the_clock(now_s)
             drained = self._recorder.drain()
             tally = tally_of(drained.rows)
-            self.totals.add(tally)
             self.exemplars.add(drained, now_s)
             self.requests_per_s = len(drained.rows) / elapsed_s
             durations = tally.sums[:, AT["duration_ns"]].sum()
@@ -120,6 +119,7 @@ class Ticker:
             self.gauges = gauges
             service = self._recorder.labels.is_service()
             seq = self.ring.append(now_s, elapsed_s, gauges, tally, service)
+            self.totals.add(tally)
             second = Second(seq, now_s + self.wall_offset_s, now_s, elapsed_s, tally, gauges)
             self._tell_followers(second)
             self._compose(second)

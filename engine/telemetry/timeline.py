@@ -24,7 +24,7 @@ from engine.telemetry.history import History
 from engine.telemetry.history_file import HistoryFile
 from engine.telemetry.labels import OUTCOMES, Labels
 from engine.telemetry.ring import SECONDS, Ring, Stretch
-from engine.telemetry.rollup import TIERS
+from engine.telemetry.rollup import TIERS, Tier
 from engine.telemetry.system import GAUGES
 from engine.telemetry.tally import SUMS, TOTAL_AT
 
@@ -62,7 +62,7 @@ class Timeline:
         """
         if not 1 <= window_s <= MAX_WINDOW_S:
             raise InvalidInput(f"window is {window_s:g} s; it must be 1 to {MAX_WINDOW_S} s")
-        step_s = float(math.ceil(window_s / POINTS)) if step_s is None else step_s
+        step_s = usual_step_s(window_s) if step_s is None else step_s
         if not 1 <= step_s <= window_s or window_s / step_s > MAX_POINTS:
             least = max(1.0, window_s / MAX_POINTS)
             raise InvalidInput(f"step is {step_s:g} s; it must be {least:g} s to the window")
@@ -74,34 +74,53 @@ class Timeline:
         frames = Frames(Grid(first_s, step_s, count))
         offset_s, problem, since_s = now_s - monotonic_now_s, None, first_s
         stretch = self._ring.stretch(SECONDS)
-        begins_s = float(stretch.monotonic_s[0]) + offset_s if len(stretch.elapsed_s) else now_s
-        if self._history is not None and (first_s < begins_s - 1 or step_s >= TIERS[1].step_s):
+        begins_s = now_s
+        if len(stretch.elapsed_s):
+            begins_s = float(stretch.monotonic_s[0] - stretch.elapsed_s[0]) + offset_s
+        # Where the ring has every second, a short step is better off with it.
+        short = window_s <= SECONDS or step_s < TIERS[1].step_s
+        until_s = begins_s if short else frames.grid.until_s
+        if self._history is not None and first_s < until_s:
             try:
-                since_s = self._read_file(frames, self._history, step_s, model, begins_s)
+                since_s = self._read_file(frames, self._history, until_s, model, begins_s)
             except sqlite3.Error as error:
                 problem = f"history could not be read: {error}"
-        self._read_ring(frames, stretch, offset_s, since_s, model)
+        ring_since_s = max(since_s, begins_s) if short else since_s
+        self._read_ring(frames, stretch, offset_s, ring_since_s, model)
         return Stretched(frames, step_s, problem)
 
     @staticmethod
     def _read_file(
-        frames: Frames, history: History, step_s: float, model: str | None, begins_s: float
+        frames: Frames, history: History, until_s: float, model: str | None, begins_s: float
     ) -> float:
-        """Add what the file has; returns the time from which on it has nothing.
+        """Add what the file has up to until_s; returns the time from which on it has nothing.
 
         begins_s: from then on the ring has what buckets lack that are not whole yet.
         """
-        since_s = frames.grid.first_s
         if not history.path.exists():
-            return since_s
+            return frames.grid.first_s
         file = HistoryFile(history.path, reads_only=True)
+
+        def cover(since_s: float, until_s: float, tiers: tuple[Tier, ...]) -> float:
+            """The coarsest buckets that fit; what is before and after them from finer ones."""
+            if not tiers or since_s >= until_s:
+                return since_s
+            coarsest, finer = tiers[0], tiers[1:]
+            first_s = math.ceil(since_s / coarsest.step_s) * coarsest.step_s
+            ends_s = file.read(frames, coarsest, first_s, until_s, model, begins_s)
+            if ends_s == first_s:
+                return cover(since_s, until_s, finer)
+            cover(since_s, first_s, finer)
+            return cover(ends_s, until_s, finer)
+
+        step_s = max(frames.grid.step_s, TIERS[0].step_s)
         try:
-            for tier in reversed(TIERS):
-                if tier.step_s <= max(step_s, TIERS[0].step_s):
-                    since_s = file.read(frames, tier, since_s, model, begins_s)
+            # A bucket must not lie across two steps.
+            fitting = (tier for tier in reversed(TIERS[1:]) if step_s % tier.step_s == 0)
+            usable = (*fitting, TIERS[0])
+            return cover(frames.grid.first_s, until_s, usable)
         finally:
             file.close()
-        return since_s
 
     def _read_ring(
         self, frames: Frames, stretch: Stretch, offset_s: float, since_s: float, model: str | None
@@ -140,6 +159,13 @@ class Timeline:
         cells, into = cells[cells_mine], places[cell_at[cells_mine]]
         flat = np.bincount(into * BUCKETS + cells["bucket"], cells["count"], len(frames) * BUCKETS)
         frames.histograms += flat.astype(np.int64).reshape(len(frames), BUCKETS)
+
+
+def usual_step_s(window_s: float) -> float:
+    """At most POINTS steps, each of whole buckets of the coarsest tier that it can hold."""
+    least_s = math.ceil(window_s / POINTS)
+    whole_s = next((tier.step_s for tier in reversed(TIERS) if tier.step_s <= least_s), 1)
+    return float(math.ceil(least_s / whole_s) * whole_s)
 
 
 def as_dict(stretched: Stretched, names: tuple[str, ...] | None = None) -> dict[str, Any]:

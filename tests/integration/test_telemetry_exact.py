@@ -153,4 +153,6 @@ def test_the_models_own_time_is_booked_as_inference(observed: Observed) -> None:
     known_ms = np.sort(observed.latencies_ms)
     for share in (0.5, 0.95):
         told = inference_ms[int(share * len(inference_ms))]
-        assert told == pytest.approx(known_ms[int(share * len(known_ms))], rel=0.1, abs=1.0)
+        known = known_ms[int(share * len(known_ms))]
+        # A sleep is never shorter than asked for; how much longer is up to the machine.
+        assert known <= told <= 1.3 * known + 2.0

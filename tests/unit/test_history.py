@@ -124,7 +124,7 @@ def test_coarse_tiers_hold_exactly_what_the_fine_ones_hold(
     file = HistoryFile(tmp_path / "history.sqlite", reads_only=True)
     for tier in TIERS[:4]:
         frames = Frames(Grid(NOON, tier.step_s, 3600 // tier.step_s))
-        file.read(frames, tier, NOON, None)
+        file.read(frames, tier, NOON, NOON + 3600, None)
         assert frames.totals[:, TOTAL_AT["requests"]].tolist() == [2 * tier.step_s] * len(frames)
         assert frames.histograms.sum() == 7200
         assert frames.seconds.tolist() == [tier.step_s] * len(frames)
@@ -230,7 +230,7 @@ def requests_of(
 ) -> list[int]:
     """Requests of each step, as one tier has them."""
     frames = Frames(Grid(since_s, step_s, count))
-    file.read(frames, tier, since_s, model)
+    file.read(frames, tier, since_s, frames.grid.until_s, model)
     requests: list[int] = frames.totals[:, TOTAL_AT["requests"]].tolist()
     return requests
 
@@ -286,7 +286,7 @@ def test_a_full_disk_is_told_and_nothing_waits_for_it(
         prepare(file)
         opened.append(file)
         if len(opened) == 1:  # SQLite itself then says that the disk is full
-            file._db.execute("PRAGMA max_page_count=16")
+            file._db.execute("PRAGMA max_page_count=9")
 
     monkeypatch.setattr(HistoryFile, "_prepare", small_at_first)
     process = start(NOON)
@@ -311,3 +311,16 @@ def test_two_processes_do_not_mix_their_history(start: StartProcess) -> None:
     assert "another process" in str(second.history.problem)
     first.history.close()
     until(lambda: second.history.problem is None, 20, "the folder to be free")
+
+
+@pytest.mark.parametrize("window_s", [3000, 4000, 5000, 7000])
+def test_a_window_that_begins_between_buckets_loses_nothing(
+    start: StartProcess, window_s: int
+) -> None:
+    process = start(NOON + 7)
+    process.seconds(7333)
+    process.settled()
+    (frames, _), (steps, _) = process.look(window_s, window_s), process.look(window_s, 100)
+    assert frames.totals[:, TOTAL_AT["requests"]].sum() == pytest.approx(window_s, abs=10)
+    assert frames.seconds.sum() == pytest.approx(window_s, abs=10)
+    assert steps.totals[1:-1, TOTAL_AT["requests"]].tolist() == [100] * (len(steps) - 2)

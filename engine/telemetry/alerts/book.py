@@ -267,7 +267,7 @@ class AlertBook:
             )
             for alert in matching:
                 self._keep(alert, now, "silenced", f"{author}: {reason}")
-            self._save_silences()
+        self._save_silences()
         return number
 
     def end_silence(self, number: str) -> None:
@@ -277,13 +277,12 @@ class AlertBook:
             if len(kept) == len(self.silences):
                 raise InvalidInput(f"there is no silence {number[:40]!r}")
             self.silences = kept
-            self._save_silences()
+        self._save_silences()
 
     def _end_silences(self, now: float) -> None:
-        kept = [silence for silence in self.silences if silence["until"] > now]
-        if len(kept) != len(self.silences):
-            self.silences = kept
-            self._save_silences()
+        """Drop those that are over; the file may keep them, no tick waits for a disk."""
+        if any(silence["until"] <= now for silence in self.silences):
+            self.silences = [one for one in self.silences if one["until"] > now]
 
     def silence_of(self, alert: Alert) -> dict[str, Any] | None:
         for silence in self.silences:
