@@ -18,7 +18,7 @@ import numpy as np
 from engine.telemetry.histogram import BUCKETS
 from engine.telemetry.labels import OUTCOMES, Labels, Series
 from engine.telemetry.system import GAUGES
-from engine.telemetry.tally import SUMS, Tally, total_of
+from engine.telemetry.tally import Tally, total_of
 
 
 class Tier(NamedTuple):
@@ -103,8 +103,3 @@ class Bucket:
             self.gauge_counts.copy(),
             self.gauge_maxima.copy(),
         )
-
-
-def total_width() -> int:
-    """Sums of a series, and of TOTAL, which has the outcomes beside."""
-    return len(SUMS) + len(OUTCOMES)
