@@ -14,6 +14,7 @@ from dataclasses import fields
 from typing import Any
 
 from app.models_cli import add_commands, run_action
+from app.profile_cli import add_profile_command, run_profile
 from app.signals import hold_signals
 from engine.config import PREFIX, Settings, load_settings, parse_value
 from engine.errors import ConfigurationError, PyrometerError
@@ -34,6 +35,7 @@ def build_parser() -> argparse.ArgumentParser:
     for command in (serve, models, *add_commands(models)):
         for setting in fields(Settings):
             _add_flag(command, setting)
+    add_profile_command(commands)
     return parser
 
 
@@ -139,6 +141,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = build_parser().parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     try:
+        if arguments.command == "profile":
+            return run_profile(arguments)
         settings = settings_from(arguments)
         if arguments.command == "serve":
             return serve(settings)

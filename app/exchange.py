@@ -12,6 +12,7 @@ import orjson
 from app.gunzip import gunzip
 from engine.engine import Engine
 from engine.errors import InvalidInput
+from engine.in_flight import Mark
 from engine.telemetry.record import RequestMetrics
 
 JSON = ("content-type", "application/json")
@@ -193,6 +194,16 @@ class Exchange:
         self.deadline_ms = 0.0
         self.may_wait = True
         self.record: RequestMetrics | None = None
+
+    def as_mark(self) -> Mark:
+        """For whom a thread works that answers this."""
+        record = self.record
+        name = self.path_args.get("model", "") if record is None else record.model
+        version = self.path_args.get("version")
+        model = self.engine.registry.serving(name, version)
+        known = "" if model is None else model.version
+        route = self.route if record is None else record.endpoint
+        return Mark(name, known, route, self.request_id, record is not None)
 
     def header(self, name: bytes) -> str:
         """A header's value, or ""; name in lower case."""

@@ -23,6 +23,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import asdict
+from functools import cached_property
 from typing import Any
 
 from app.api import performance, v2
@@ -39,6 +40,7 @@ from app.routes import NEVER_WAITS, Match, Router
 from engine.engine import Engine
 from engine.errors import Cancelled, DeadlineExceeded, Overloaded, UnknownModel
 from engine.executors.pool import WorkerPool, pool_figures
+from engine.in_flight import Doing
 from engine.telemetry.record import RequestMetrics
 
 log = logging.getLogger(__name__)
@@ -67,7 +69,13 @@ class Front:
         settings = engine.settings
         self.pool = WorkerPool("http", settings.http_threads, settings.http_queue)
         self.noop_lane = NoOpLane()
+        self._in_flight = engine.profiler.in_flight
         self._lanes: dict[tuple[str, str | None, tuple[bool, bool]], InferLane] = {}
+
+    @cached_property
+    def _loop_doing(self) -> Doing:
+        """The event loop's own, first asked for there."""
+        return self._in_flight.here()
 
     # the event loop's door
 
@@ -76,7 +84,11 @@ class Front:
         head = request.head
         if head is not None and head.lane is not None:
             lane: InferLane | NoOpLane = head.lane
-            if lane.take(request, client):
+            doing = self._loop_doing
+            doing.work = lane.mark
+            took = lane.take(request, client)
+            doing.work = None
+            if took:
                 return True
             if lane.is_over:
                 head.lane = None
@@ -297,6 +309,8 @@ class Front:
     # both
 
     def _run(self, exchange: Exchange, handler: Handler) -> Response | Pending | None:
+        doing = self._in_flight.here()
+        doing.work = exchange
         try:
             exchange.deadline_ms = timeout_ms(exchange)
             if exchange.request.cancelled:
@@ -306,6 +320,8 @@ class Front:
             return handler(exchange)
         except Exception as error:
             return self._response_to(exchange, error)
+        finally:
+            doing.work = None
 
     def _guarded(self, exchange: Exchange, respond: Callable[[], Response]) -> Response:
         try:

@@ -31,6 +31,7 @@ from app.rendering import Date
 from engine.caching.key import SAMPLE_MASK, MatrixKey
 from engine.caching.memory import MISS, tensors_bytes
 from engine.engine import Engine
+from engine.in_flight import Mark
 from engine.models.loaded import LoadedModel, Run
 from engine.telemetry.compact import pack_each, pack_hit, pack_turn
 from engine.telemetry.labels import Label
@@ -80,7 +81,8 @@ class InferLane:
     """Requests to one model with one kind of head.
 
     kind: whether the head allows cached answers, and takes gzip. answered, runs: requests that
-    a run answered here, and the runs it took. is_over: another model answers now.
+    a run answered here, and the runs it took. is_over: another model answers now. mark: for
+    whom the loop works here, its thread's alone.
     """
 
     def __init__(
@@ -111,6 +113,8 @@ class InferLane:
         self._recorder = self._engine.recorder
         label = Label(name, model.version, "", ENDPOINT)
         self._label = self._recorder.label_id(label)
+        self.mark = Mark(name, model.version, ENDPOINT, "")
+        self._doing = self._engine.profiler.in_flight.here()
         self._waiting: list[Waiting] = []
         self._texts: dict[str, bytes] = {}
         self.answered = self.runs = 0
@@ -208,6 +212,7 @@ class InferLane:
     def _run_waiting(self) -> None:
         """Run what has come in this turn."""
         waiting, self._waiting = self._waiting, []
+        self._doing.work = self.mark
         try:
             self._run_parts(waiting)
         except Exception:
@@ -215,6 +220,8 @@ class InferLane:
             log.exception("requests of %s could not be answered together", self._name)
             self.is_over = True
             self._give_up([one for one in waiting if one.client.is_serving(one.request)])
+        finally:
+            self._doing.work = None
 
     def _run_parts(self, waiting: list[Waiting]) -> None:
         most_rows, place = self._quick_rows, 0

@@ -5,12 +5,14 @@ from __future__ import annotations
 from app.exchange import Head, Request
 from app.http1 import Connection
 from app.rendering import Date
+from engine.in_flight import Mark
 
 
 class NoOpLane:
     """Answers no-op requests where they are read."""
 
     is_over = False
+    mark = Mark("", "", "/performance/noop", "", is_service=False)
 
     def take(self, request: Request, client: Connection) -> bool:
         client.answer_bytes(

@@ -25,8 +25,16 @@ def _text(example: str, most: int = 200) -> Schema:
 
 
 TEXT: Schema = {"type": "string"}
+UTC: Schema = {"type": "number", "exclusiveMinimum": 0, "maximum": 1e10, "example": 1.79e9}
+FLAG: Schema = {"type": "string", "enum": ["0", "1"]}
 DURATION: Schema = {"type": "string", "pattern": r"^[0-9]{1,4}(s|m|h|d)$", "example": "1h"}
 AUTHOR = _text("ada", 80)
+
+
+def _one_of(*words: str) -> Schema:
+    return {"type": "string", "enum": list(words)}
+
+
 TENSOR: Schema = {
     "type": "object",
     "required": ["name", "datatype", "shape"],
@@ -75,6 +83,14 @@ BODIES: Mapping[str, Schema] = {
             "model": TEXT,
         }
     ),
+    "/performance/profile": _object(
+        {
+            "seconds": {"type": "number", "minimum": 0.1, "maximum": 300},
+            "hz": {"type": "number", "minimum": 1, "maximum": 499},
+        }
+    ),
+    "/performance/profile/import": {"type": "object"},
+    "/performance/profile/delete": _object({"id": _text("0123456789ab", 40)}, ("id",)),
     "/performance/alerts/rules": _object(
         {"rules": _text("[[rule]]\n...", 65_536), "author": AUTHOR}, ("rules", "author")
     ),
@@ -106,15 +122,47 @@ QUERIES: Mapping[str, tuple[tuple[str, Schema, str], ...]] = {
     "/performance/models/{model}/plan": (("version", TEXT, "A version; the serving one if none."),),
     "/performance/metrics/history": (
         _WINDOW,
+        *((name, UTC, "A stretch of time instead of a window.") for name in ("from", "to")),
         ("step", DURATION, "Length of a point; a 600th of the window where it is absent."),
         _MODEL,
     ),
     "/performance/export/csv": (_WINDOW, _MODEL),
     "/performance/export/json": (_WINDOW, _MODEL),
     "/performance/slow-requests": (_MODEL,),
+    "/performance/flame-graph": (
+        ("view", _one_of("phases", "code"), "By phase, or by function."),
+        ("format", _one_of("json", "folded", "speedscope", "pprof", "svg"), "Of the answer."),
+        ("measure", _one_of("cpu", "wall", "samples"), "What the widths are."),
+        ("window", DURATION, "How far back, until now; 1m where it is absent."),
+        *((name, UTC, "A stretch of time instead of a window.") for name in ("from", "to")),
+        *((name, TEXT, f"Of one {name} only.") for name in ("model", "version", "route", "thread")),
+        ("kind", TEXT, "request, engine, console, system or idle; any but idle if absent."),
+        ("request", TEXT, "The samples that fell into one request, by its id."),
+        ("capture", TEXT, "A capture or an imported profile instead of a stretch of time."),
+        ("collapse", FLAG, "1: a function that calls itself is one."),
+        ("invert", FLAG, "1: callers below callees."),
+        ("focus", TEXT, "The label of a function whose callers and callees are wanted."),
+        ("theme", _one_of("light", "dark"), "Of an svg."),
+        ("against", _one_of("before"), "Compare with the time before."),
+        ("against_window", DURATION, "How much before; as long as the window if absent."),
+        *((f"against_{name}", UTC, "Compare with a stretch of time.") for name in ("from", "to")),
+        *(
+            (f"against_{name}", TEXT, f"Compare with another {name}.")
+            for name in ("model", "version", "capture")
+        ),
+    ),
+    "/performance/profile/import": (("name", TEXT, "What to call it."),),
 }
+STATUSES: Mapping[tuple[str, str], str] = {("POST", "/performance/profile"): "202"}
+"""Where the answer that is no error is not 200."""
 KINDS: Mapping[str, tuple[str, ...]] = {
     "/performance/export/csv": ("text/csv; charset=utf-8",),
+    "/performance/flame-graph": (
+        "application/json",
+        "text/plain; charset=utf-8",
+        "application/octet-stream",
+        "image/svg+xml",
+    ),
     "/metrics": (
         "text/plain; version=0.0.4; charset=utf-8",
         "text/plain; version=1.0.0; charset=utf-8",
@@ -199,7 +247,7 @@ def _operation(method: str, path: str, handler: Handler) -> dict[str, Any]:
         "summary": words,
         "tags": [path.strip("/").split("/")[0]],
         "parameters": parameters,
-        "responses": _responses(path),
+        "responses": _responses(path, STATUSES.get((method, path), "200")),
     }
     body = BODIES.get(path)
     if body is not None and method == "POST":
@@ -210,7 +258,7 @@ def _operation(method: str, path: str, handler: Handler) -> dict[str, Any]:
     return operation
 
 
-def _responses(path: str) -> dict[str, Any]:
+def _responses(path: str, status: str) -> dict[str, Any]:
     error = {
         "description": "What is wrong, naming the field.",
         "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}},
@@ -223,7 +271,7 @@ def _responses(path: str) -> dict[str, Any]:
         for kind in KINDS.get(path, ("application/json",))
     }
     return {
-        "200": {"description": "The answer.", "content": content},
+        status: {"description": "The answer.", "content": content},
         "304": {"description": "The caller has it already."},
         "default": error,
     }

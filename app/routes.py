@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from app import openapi
-from app.api import alerts, analyze, performance, repository, telemetry, v2
+from app.api import alerts, analyze, performance, profiling, repository, telemetry, v2
 from app.exchange import Handler, Request
 from engine.telemetry.labels import UNKNOWN_ROUTE
 
@@ -33,7 +33,11 @@ ROUTES: tuple[tuple[str, str, Handler], ...] = (
     ("GET", "/performance/noop", performance.noop),
     ("GET", "/performance/metrics", performance.metrics),
     ("GET", "/performance/metrics/real-time", performance.real_time),
-    ("GET", "/performance/flame-graph", performance.flame_graph),
+    ("GET", "/performance/flame-graph", profiling.flame_graph),
+    ("GET", "/performance/profile", profiling.overview),
+    ("POST", "/performance/profile", profiling.capture),
+    ("POST", "/performance/profile/import", profiling.adopt),
+    ("POST", "/performance/profile/delete", profiling.delete),
     ("GET", "/performance/system", performance.system),
     ("GET", "/performance/cache", performance.cache),
     ("GET", "/performance/models", performance.models),
@@ -70,7 +74,6 @@ NEVER_WAITS = frozenset(
         performance.live,
         performance.noop,
         performance.real_time,
-        performance.flame_graph,
         performance.cache,
     }
 )

@@ -13,7 +13,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -30,12 +30,13 @@ from engine.telemetry.labels import Label
 from engine.telemetry.recorder import Recorder
 from engine.telemetry.ticker import Ticker
 
-MODES = ("on", "off", "off, again (A/A)")
+MODES = {"on": "recorder on", "off": "recorder off", "off, again (A/A)": "recorder off"}
+"""What is switched between windows, and the line that does it."""
 LEAST_RATIO, MOST_US = 0.97, 2.5
 
 
 def serve_switched(flags: list[str]) -> None:
-    """A server that switches its recorder by lines on stdin."""
+    """A server that switches by lines on stdin: "recorder on" or "off", "profiler 29"."""
     from app.cli import main as run
     from engine.engine import Engine
 
@@ -50,7 +51,11 @@ def serve_switched(flags: list[str]) -> None:
 
     def obey() -> None:
         for line in sys.stdin:
-            engines[0].recorder.enabled = line.strip() == "on"
+            what, value = line.split()
+            if what == "recorder":
+                engines[0].recorder.enabled = value == "on"
+            else:
+                engines[0].profiler.pace.set(float(value))
             print("switched", flush=True)
 
     threading.Thread(target=obey, daemon=True).start()
@@ -79,19 +84,21 @@ def switched(folder: Path) -> Iterator[tuple[str, subprocess.Popen[str]]]:
         child.wait(30)
 
 
-def switch(child: subprocess.Popen[str], mode: str) -> None:
+def switch(child: subprocess.Popen[str], line: str) -> None:
     assert child.stdin is not None
     assert child.stdout is not None
-    child.stdin.write(f"{mode.split(',')[0]}\n")
+    child.stdin.write(f"{line}\n")
     child.stdin.flush()
     while "switched" not in child.stdout.readline():
         pass
 
 
-def throughput(models: Path, windows: int, seconds: float) -> dict[str, tuple[list[float], ...]]:
+def throughput(
+    models: Path, windows: int, seconds: float, modes: Mapping[str, str] = MODES
+) -> dict[str, tuple[list[float], ...]]:
     """Requests/s and CPU us a request of each mode, window by window."""
-    rates: dict[str, list[float]] = {mode: [] for mode in MODES}
-    cpu_us: dict[str, list[float]] = {mode: [] for mode in MODES}
+    rates: dict[str, list[float]] = {mode: [] for mode in modes}
+    cpu_us: dict[str, list[float]] = {mode: [] for mode in modes}
     with tempfile.TemporaryDirectory(prefix="telemetry-") as scratch:
         folder = Path(scratch)
         write_repository(models, folder)
@@ -99,15 +106,31 @@ def throughput(models: Path, windows: int, seconds: float) -> dict[str, tuple[li
         with switched(folder) as (base, child):
             process = psutil.Process(child.pid)
             for window in tqdm(range(windows + 1), unit="window"):
-                for mode in MODES:
-                    switch(child, mode)
+                for mode, line in modes.items():
+                    switch(child, line)
                     before = sum(process.cpu_times()[:2])
                     found = measure(f"{base}/v2/models/breast_cancer/infer", 50, script, seconds)
                     spent = sum(process.cpu_times()[:2]) - before
                     if window:  # the first warms up
                         rates[mode].append(found.requests_per_s)
                         cpu_us[mode].append(1e6 * spent / found.requests_per_s / seconds)
-    return {mode: (rates[mode], cpu_us[mode]) for mode in MODES}
+    return {mode: (rates[mode], cpu_us[mode]) for mode in modes}
+
+
+def print_throughput(
+    heading: str, found: Mapping[str, tuple[list[float], ...]], base: str
+) -> dict[str, tuple[float, float, float]]:
+    """The table of `throughput`; returns each mode's ratio to `base` with its interval."""
+    print(f"| {heading} | requests/s | ratio to {base}, 95 % | CPU us a request |")
+    print("|---|---:|---|---:|")
+    ratios = {}
+    for mode, (rates, cpu_us) in found.items():
+        middle, low, high = ratios[mode] = ratio_interval(rates, found[base][0])
+        print(
+            f"| {mode} | {np.median(rates):,.0f} | {middle:.3f} ({low:.3f} to {high:.3f}) "
+            f"| {np.median(cpu_us):.2f} |"
+        )
+    return ratios
 
 
 def recorder_us(models: int, history_s: int, viewers: int, requests: int = 20_000) -> float:
@@ -155,14 +178,7 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=1.0)
     given = parser.parse_args()
     found = throughput(given.models, given.windows, given.seconds)
-    print("| recorder | requests/s | ratio to off, 95 % | CPU us a request |\n|---|---:|---|---:|")
-    ratios = {}
-    for mode, (rates, cpu_us) in found.items():
-        middle, low, high = ratios[mode] = ratio_interval(rates, found["off"][0])
-        print(
-            f"| {mode} | {np.median(rates):,.0f} | {middle:.3f} ({low:.3f} to {high:.3f}) "
-            f"| {np.median(cpu_us):.2f} |"
-        )
+    ratios = print_throughput("recorder", found, "off")
     print("\n| models | seconds of history | viewers | recorder, CPU us a request |")
     print("|---:|---:|---:|---:|")
     costs = []

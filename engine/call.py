@@ -12,6 +12,7 @@ from engine.batching.policy import ALONE, BatchPolicy
 from engine.caching.memory import MemoryTier
 from engine.errors import DeadlineExceeded
 from engine.executors.scheduler import Job, Scheduler
+from engine.in_flight import Mark, Marked
 from engine.models.loaded import LoadedModel, Run
 from engine.models.slots import Lease
 from engine.types import DISK_HIT, MISSED, NO_LOOKUP, InferResult, InferTimings
@@ -24,7 +25,7 @@ class Call:
     that is not asked. run: the answer, once there is one; error: why there is none. The `_ns`
     fields never overlap. encoder_hits, encoder_misses: rows whose embedding was found, and
     those encoded now. batch_rows: rows of the run that answered. cache: what caches did for it,
-    one of the constants of engine.types.
+    one of the constants of engine.types. mark: for whom it is, where that is known.
     """
 
     __slots__ = (
@@ -42,6 +43,7 @@ class Call:
         "key",
         "leases",
         "load_ns",
+        "mark",
         "model",
         "on_done",
         "outputs",
@@ -70,9 +72,17 @@ class Call:
         self.error: Exception | None = None
         self.cache = NO_LOOKUP
         self.on_done: Callable[[], None] | None = None
+        self.mark: Marked | None = None
         self.encoder_hits = self.encoder_misses = 0
         self.load_ns = self.preprocess_ns = self.queue_ns = 0
         self.inference_ns = self.cache_ns = self.started_ns = 0
+
+    def as_mark(self) -> Mark:
+        """For whom a thread works that runs this."""
+        name, version = self.model.name, self.model.version
+        if self.mark is None:
+            return Mark(name, version, "", "")
+        return self.mark.as_mark()._replace(model=name, version=version)
 
     def close(self) -> None:
         """Give the leases back; may be called twice."""

@@ -140,6 +140,16 @@ class Settings:
     otlp_endpoint: str = _setting("", "OTLP/HTTP URL that requests with a traceparent go to")
     history: bool = _setting(True, "keep what was recorded, on disk, over restarts")
     history_bytes: int = _setting(512 * MIB, "history on disk", unit="bytes", low=10_000_000)
+    profile_hz: float = _setting(
+        29.0,
+        "how often the profiler looks at all threads; 0 only while a capture runs",
+        unit="Hz",
+        low=0.0,
+        high=499.0,
+    )
+    profile_bytes: int = _setting(
+        64 * MIB, "a day of profiles on disk", unit="bytes", low=1_000_000
+    )
     max_body_bytes: int = _setting(16 * MIB, "largest request body", unit="bytes", low=1)
     max_elements: int = _setting(4_000_000, "largest tensor", unit="elements", low=1)
 

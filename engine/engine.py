@@ -31,6 +31,7 @@ from engine.models.slots import Lease, Slot
 from engine.models.trust import TrustFile
 from engine.models.watcher import Watcher
 from engine.monitoring import Monitoring
+from engine.profiling.profiler import Profiler
 from engine.runs import Runs
 from engine.telemetry.profile import profile_request
 from engine.telemetry.record import ProcessMemory
@@ -67,6 +68,13 @@ class Engine:
         )
         self.monitoring.gauges.append(self._gauges)
         self.ticker = self.monitoring.ticker
+        self.profiler = Profiler(
+            settings.profile_hz,
+            settings.state / "profile" if settings.history else None,
+            settings.profile_bytes,
+            self.ticker.event,
+        )
+        self._watch_profiler()
         lanes = Lanes(
             settings.inline_us,
             settings.batch_max_rows if settings.batching and settings.optimise else 1,
@@ -103,7 +111,14 @@ class Engine:
             [tier for tier in tiers if tier is not None],
             lambda: self.registry.resident_bytes,
         )
-        self.runs = Runs(settings, self.embeddings, self.results_disk)
+        self.runs = Runs(settings, self.embeddings, self.results_disk, self.profiler.in_flight)
+
+    def _watch_profiler(self) -> None:
+        profiler, monitoring = self.profiler, self.monitoring
+        monitoring.gauges.append(profiler.gauges)
+        monitoring.vital["profiler"] = profiler.is_alive
+        self.ticker.exemplars.note = profiler.note_request
+        self.figures["profiler"] = profiler.status
 
     def _disk(self, name: str) -> DiskTier:
         return DiskTier(self.settings.state / "cache" / name, self.settings.spill_bytes)
@@ -117,6 +132,7 @@ class Engine:
         """Begin loading what is to be preloaded, versions that serve only, and the ticker."""
         self.registry.preload()
         self.monitoring.start()
+        self.profiler.start()
         if self.settings.reload_interval_s > 0:
             self._watcher.start()
         self.ticker.event("start", f"started with {len(self.registry.slots())} models")
@@ -168,6 +184,7 @@ class Engine:
     def close(self) -> None:
         """Stop the ticker and loading; a child that compiles is ended."""
         self._watcher.stop()
+        self.profiler.stop()
         self.monitoring.stop()
         self.registry.close()
         self.runs.scheduler.close(wait_s=5)
@@ -205,7 +222,8 @@ class Engine:
         self, endpoint: str, method: str = "POST", cold_start: bool = False
     ) -> profile_request:
         """Time a request of a route of one's own; see engine.telemetry.profile."""
-        return profile_request(self.recorder, endpoint, method, cold_start)
+        doing = self.profiler.in_flight.here()
+        return profile_request(self.recorder, endpoint, method, cold_start, doing=doing)
 
     def unready(self) -> list[str]:
         """Why the engine is not ready: models to preload that never were warm. Empty = ready.

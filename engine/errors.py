@@ -9,6 +9,8 @@ PyrometerError
 ├── ModelLoading            the model was still loading when the wait ended
 ├── OverBudget              no room for a model within the memory budget
 ├── Overloaded              a bounded queue is full
+├── UnknownProfile          no such capture, import or request among those kept
+├── Busy                    one of these runs already, and there may only be one
 ├── DeadlineExceeded        the caller's own deadline passed while the request waited
 ├── Cancelled               the caller has gone
 └── ArtefactError           an artefact or compiled form cannot be read safely
@@ -65,6 +67,14 @@ class Overloaded(PyrometerError):
     def __init__(self, message: str, retry_after_s: float = 1.0) -> None:
         super().__init__(message)
         self.retry_after_s = retry_after_s
+
+
+class UnknownProfile(PyrometerError):
+    """No such capture, imported file or profiled request is kept."""
+
+
+class Busy(PyrometerError):
+    """Something of which one may run at a time runs already."""
 
 
 class DeadlineExceeded(PyrometerError):

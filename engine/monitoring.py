@@ -160,7 +160,15 @@ class Monitoring:
         self, window_s: float, step_s: float | None = None, model: str | None = None
     ) -> Stretched:
         """What was recorded in the last window_s seconds. Raises InvalidInput."""
-        return self.timeline.frames(window_s, time.time(), time.monotonic(), step_s, model)
+        now = time.time()
+        return self.look_at(now - window_s, now, step_s, model)
+
+    def look_at(
+        self, from_s: float, to_s: float, step_s: float | None = None, model: str | None = None
+    ) -> Stretched:
+        """What was recorded between two times, UTC seconds. Raises InvalidInput."""
+        until_s = time.monotonic() - (time.time() - to_s)
+        return self.timeline.frames(to_s - from_s, to_s, until_s, step_s, model)
 
     def preview_rules(self, text: str, window_s: float = PREVIEW_S) -> list[dict[str, Any]]:
         """What rules would have done. Raises InvalidInput."""

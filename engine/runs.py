@@ -25,6 +25,7 @@ from engine.call import Call, Flight, Flights
 from engine.config import Settings
 from engine.errors import ModelFailed
 from engine.executors.scheduler import Job, Scheduler
+from engine.in_flight import InFlight
 from engine.models.loaded import LoadedModel, Run
 
 STALL_NS = 20_000_000
@@ -38,9 +39,14 @@ class Runs:
     """
 
     def __init__(
-        self, settings: Settings, embeddings: EmbeddingCache | None, disk: DiskTier | None
+        self,
+        settings: Settings,
+        embeddings: EmbeddingCache | None,
+        disk: DiskTier | None,
+        in_flight: InFlight,
     ) -> None:
         self.embeddings, self.disk = embeddings, disk
+        self._in_flight = in_flight
         slots = settings.cpu_slots or max(1, (os.cpu_count() or 1) - 1)
         self.scheduler = Scheduler(slots, settings.model_queue, self._execute)
         self.flights = Flights(self.scheduler)
@@ -141,7 +147,7 @@ class Runs:
             joined = {
                 name: np.concatenate([call.inputs[name] for call in calls]) for name in first.inputs
             }
-            answer = first.model.run(joined, first.outputs)
+            answer = self._run_joined(first, joined)
             place, parts = 0, []
             for call in calls:
                 parts.append(_rows_of(answer, rows, place, place + call.rows))
@@ -153,6 +159,15 @@ class Runs:
             self._keep_both(call, part)
             self.flights.land(flight, part, None, began_ns, rows)
         return True
+
+    def _run_joined(self, first: Call, joined: Mapping[str, np.ndarray]) -> Run:
+        """Run a batch, marked as work for the model: whose request it is nobody can say."""
+        doing = self._in_flight.here()
+        doing.work = first.as_mark()._replace(request_id="")
+        try:
+            return first.model.run(joined, first.outputs)
+        finally:
+            doing.work = None
 
     def _read_back(self, call: Call) -> Run | None:
         """A slow model's answer from disk, into memory too."""
@@ -178,6 +193,15 @@ class Runs:
             self.disk.offer(call.key, lambda: dump_run(run.outputs, run.form), call.model.name)
 
     def _run(self, call: Call) -> Run:
+        """Run the model, marked as this call's work."""
+        doing = self._in_flight.here()
+        outer, doing.work = doing.work, call
+        try:
+            return self._run_model(call)
+        finally:
+            doing.work = outer
+
+    def _run_model(self, call: Call) -> Run:
         """Run the model, on its encoder's output where it names one."""
         if call.encoder is None:
             return call.model.run(call.inputs, call.outputs)

@@ -159,6 +159,7 @@ class PendingCall:
 
     def __init__(self, exchange: Exchange, call: Call, encode: Callable[[Call], Response]) -> None:
         self._exchange, self.call, self._encode = exchange, call, encode
+        call.mark = exchange
 
     def start(self, on_done: Callable[[], None]) -> None:
         """Queue it. Raises Overloaded when its model's queue is full."""

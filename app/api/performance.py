@@ -38,11 +38,6 @@ def real_time(exchange: Exchange) -> Response:
     return json_response(exchange.engine.ticker.latest)
 
 
-def flame_graph(exchange: Exchange) -> Response:
-    """The last minute's time by model and phase, as an icicle's parallel lists."""
-    return json_response(exchange.engine.ticker.latest["phases"])
-
-
 def system(exchange: Exchange) -> Response:
     """Process and machine; connections, threads, slots and queues with their bounds."""
     engine = exchange.engine

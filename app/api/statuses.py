@@ -5,6 +5,7 @@ from __future__ import annotations
 from app.exchange import BodyTooLarge, Header, Response, error_response
 from engine.errors import (
     ArtefactError,
+    Busy,
     Cancelled,
     DeadlineExceeded,
     InvalidField,
@@ -14,6 +15,7 @@ from engine.errors import (
     OverBudget,
     Overloaded,
     UnknownModel,
+    UnknownProfile,
 )
 
 STATUSES: tuple[tuple[type[Exception], int], ...] = (
@@ -21,6 +23,8 @@ STATUSES: tuple[tuple[type[Exception], int], ...] = (
     (InvalidField, 422),
     (InvalidInput, 400),
     (UnknownModel, 404),
+    (UnknownProfile, 404),
+    (Busy, 409),
     (Overloaded, 429),
     (Cancelled, 499),
     (DeadlineExceeded, 504),

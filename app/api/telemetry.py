@@ -28,11 +28,34 @@ COLUMNS = (*FIGURES, *GAUGES)
 
 
 def history(exchange: Exchange) -> Response:
-    """GET ?window=&step=&model=: figures over time; null where nothing was recorded."""
-    window_s, step = _window(exchange), exchange.query("step")
+    """GET ?window= or ?from=&to=, &step=&model=: figures over time; null where there are none."""
+    (from_s, to_s), step = stretch_of(exchange, DEFAULT_WINDOW), exchange.query("step")
     step_s = None if step is None else parse_duration("step", step)
-    found = exchange.engine.monitoring.look_back(window_s, step_s, _model(exchange))
+    monitoring, model = exchange.engine.monitoring, _model(exchange)
+    found = monitoring.look_at(from_s, min(to_s, time.time()), step_s, model)
     return json_response(as_dict(found))
+
+
+def stretch_of(exchange: Exchange, window: str, prefix: str = "") -> tuple[float, float]:
+    """A stretch of time, UTC seconds: from and to, or else a window until now.
+
+    Raises InvalidInput naming the parameter.
+    """
+    if exchange.query(f"{prefix}from") is None:
+        now = time.time()
+        return now - parse_duration("window", exchange.query("window") or window), now
+    return _time(exchange, f"{prefix}from"), _time(exchange, f"{prefix}to")
+
+
+def _time(exchange: Exchange, name: str) -> float:
+    given = exchange.query(name) or ""
+    try:
+        value = float(given)
+    except ValueError:
+        value = math.nan
+    if not 0 < value < 1e11:
+        raise InvalidInput(f"{name} is {given[:40]!r}; it must be UTC seconds")
+    return value
 
 
 def export_csv(exchange: Exchange) -> Response:

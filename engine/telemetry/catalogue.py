@@ -87,6 +87,9 @@ METRICS = (
     Metric("queue_used_percent", "Fullest queue", "%", "The fullest of the bounded queues."),
     Metric("threads_down", "Threads down", "", "Threads that should live and do not."),
     Metric("dropped_per_s", "Dropped", "req/s", "Requests that the recorder had no room for."),
+    Metric("profiler_hz", "Profiler, looks", "Hz", "How often the profiler looked at all threads."),
+    Metric("profiler_missed_per_s", "Profiler, missed", "1/s", "Looks that came too late."),
+    Metric("profiler_cpu_percent", "Profiler, CPU", "%", "What looking costs; 100 % is one core."),
     Metric("connections", "Connections", "", "Open connections."),
     Metric(
         "outside_ms",

@@ -7,6 +7,7 @@ SLOWEST + SAMPLED records each.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -25,7 +26,9 @@ _DURATION, _LABEL, _ORDINAL = COLUMN["duration_ns"], COLUMN["label"], COLUMN["or
 class Exemplars:
     """Fed once a second by the ticker.
 
-    traced: records whose caller sent a trace id, for an exporter to take.
+    traced: records whose caller sent a trace id, for an exporter to take. note: is told of each
+    exemplar and its end, perf_counter ns, and returns how many of the profiler's samples fell
+    into it.
     """
 
     def __init__(self, recorder: Recorder) -> None:
@@ -33,6 +36,7 @@ class Exemplars:
         self._random = np.random.default_rng()
         self._minutes: deque[Minute] = deque(maxlen=MINUTES)
         self.traced: deque[RequestMetrics] = deque(maxlen=MAX_TRACED)
+        self.note: Callable[[RequestMetrics, int], int] = lambda record, ended_ns: 0
 
     def add(self, drained: Drained, now_s: float) -> None:
         """Take one second's requests."""
@@ -49,7 +53,11 @@ class Exemplars:
         number = int(now_s // 60)
         if not self._minutes or self._minutes[-1].number != number:
             self._minutes.append(Minute(number))
-        self._minutes[-1].add(rows, drained, self._recorder, self._random)
+        minute = self._minutes[-1]
+        minute.add(rows, drained, self._recorder, self._random)
+        for record in (*minute.slowest, *minute.sample):
+            if record.samples is None:
+                record.samples = self.note(record, self._recorder.ended_ns(record))
 
     def as_dicts(self, model: str | None = None) -> list[dict[str, Any]]:
         """Every exemplar kept, newest minute first, the slowest first within it."""

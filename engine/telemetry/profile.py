@@ -13,6 +13,7 @@ import time
 from contextvars import ContextVar, Token
 from types import TracebackType
 
+from engine.in_flight import Doing, Mark
 from engine.telemetry.record import PHASES, RequestMetrics
 from engine.telemetry.recorder import Recorder
 
@@ -23,6 +24,7 @@ class profile_request:
     """Times a request and appends its record once, success or failure.
 
     endpoint: the route's rule, not its filled-in path: labels are bounded. method: of HTTP.
+    doing: of the thread that enters, so that the profiler knows for whom it works.
     Enters to the record, whose status, model, version, rows and cache may be set; status
     is 200 where none was.
     """
@@ -34,6 +36,7 @@ class profile_request:
         method: str = "POST",
         cold_start: bool = False,
         request_id: str = "",
+        doing: Doing | None = None,
     ) -> None:
         self._recorder = recorder
         route = endpoint if method == "POST" else f"{method} {endpoint}"
@@ -42,8 +45,19 @@ class profile_request:
         )
         self._began_ns = self._cpu_ns = 0
         self._token: Token[RequestMetrics | None] | None = None
+        self._doing, self._outer = doing, None if doing is None else doing.work
+
+    def as_mark(self) -> Mark:
+        """For whom the thread works within."""
+        record = self.record
+        return Mark(record.model, record.version, record.endpoint, record.request_id)
 
     def __enter__(self) -> RequestMetrics:
+        if self._doing is not None:
+            self._doing.work = self
+        return self._begin()
+
+    def _begin(self) -> RequestMetrics:
         self._token = _CURRENT.set(self.record)
         self._cpu_ns = time.thread_time_ns()
         self._began_ns = time.perf_counter_ns()
@@ -55,6 +69,8 @@ class profile_request:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        if self._doing is not None:
+            self._doing.work = self._outer
         record = self.record
         record.duration_ns = time.perf_counter_ns() - self._began_ns
         record.cpu_ns = time.thread_time_ns() - self._cpu_ns
@@ -66,7 +82,9 @@ class profile_request:
         self._recorder.append(record)
 
     async def __aenter__(self) -> RequestMetrics:
-        return self.__enter__()
+        # A thread that awaits works for others in between: it is not marked.
+        self._doing = None
+        return self._begin()
 
     async def __aexit__(
         self,

@@ -54,6 +54,7 @@ class RequestMetrics:
     event loop it is read for one request in 16, and not for those answered together.
     memory_before_mb and memory_after_mb are the whole process' resident memory; they are read
     for cold requests, for those over 5 ms (after only) and for a sample, and are None elsewhere.
+    samples: of the profiler that fell into it; None where nobody looked.
     """
 
     request_id: str
@@ -90,6 +91,7 @@ class RequestMetrics:
     span_id: str = ""
     error: str = ""
     finished_at: float = 0.0
+    samples: int | None = None
 
     @property
     def cache_hit(self) -> bool:
@@ -158,6 +160,7 @@ class RequestMetrics:
             "own_phases_ms": {name: ns / 1e6 for name, ns in self.own_phases.items()},
             "trace_id": self.trace_id or None,
             "finished_at": self.finished_at,
+            "profile": {"samples": self.samples} if self.samples else None,
         }
 
 

@@ -214,6 +214,10 @@ class Recorder:
         """Rows as records."""
         return [self._record(row, names.get(row[2])) for row in rows.tolist()]
 
+    def ended_ns(self, record: RequestMetrics) -> int:
+        """When a record of the last drain ended, perf_counter ns."""
+        return int(record.finished_at * 1e9) - self._wall_offset_ns
+
     def _record(self, row: list[int], named: Named | None) -> RequestMetrics:
         label = self.labels[row[0]]
         measured: dict[str, Any] = dict(

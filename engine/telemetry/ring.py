@@ -161,8 +161,13 @@ class Ring:
 
         Fields: seq, series, sums; seq, series, bucket, count.
         """
-        first = max(1, self.seq - seconds + 1)
-        rows, cells = (ring.between(first, self.seq) for ring in (self._detail, self._cells))
+        return self.series_between(max(1, self.seq - seconds + 1), self.seq, wanted)
+
+    def series_between(
+        self, first: int, last: int, wanted: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The same of the seconds first to last, by sequence number."""
+        rows, cells = (ring.between(first, last) for ring in (self._detail, self._cells))
         return rows[wanted[rows["series"]]], cells[wanted[cells["series"]]]
 
     @property

@@ -14,11 +14,10 @@ from typing import Any
 import numpy as np
 
 from engine.telemetry.figures import figures_of, figures_of_window
-from engine.telemetry.labels import OUTCOMES, UNKNOWN_MODEL, Labels
-from engine.telemetry.record import PHASES
+from engine.telemetry.labels import Labels
+from engine.telemetry.phases import by_model, icicle, spent_by_label
 from engine.telemetry.ring import Ring, Stretch
 from engine.telemetry.system import GAUGES
-from engine.telemetry.tally import AT
 
 WINDOW_S = 60
 POINTS = 600
@@ -149,45 +148,9 @@ def in_words(value: float) -> str:
 
 
 def phase_icicle(ring: Ring, labels: Labels, seconds: int = WINDOW_S) -> dict[str, Any]:
-    """Parallel lists for an icicle; values are total ms, a parent's the sum of its children."""
-    ids, names, parents, values, counts = ["requests"], ["requests"], [""], [0.0], [0]
-    for model, (requests, phases) in sorted(_phase_sums(ring, labels, seconds).items()):
-        model_ms = sum(phases.values()) / 1e6
-        ids.append(model)
-        names.append(model)
-        parents.append("requests")
-        values.append(model_ms)
-        counts.append(requests)
-        values[0] += model_ms
-        counts[0] += requests
-        for phase, ns in phases.items():
-            ids.append(f"{model}/{phase}")
-            names.append(phase)
-            parents.append(model)
-            values.append(ns / 1e6)
-            counts.append(requests)
-    return {
-        "window_s": seconds,
-        "ids": ids,
-        "labels": names,
-        "parents": parents,
-        "values": values,
-        "counts": counts,
-    }
-
-
-def _phase_sums(ring: Ring, labels: Labels, seconds: int) -> dict[str, tuple[int, dict[str, int]]]:
-    """Requests and ns by phase, of each model; phases that took nothing are left out."""
-    rows, _ = ring.series(seconds, np.repeat(labels.is_service(), len(OUTCOMES)))
-    models = [labels.series(number).label.model or UNKNOWN_MODEL for number in rows["series"]]
-    found = {}
-    for model in dict.fromkeys(models):
-        sums = rows["sums"][[one == model for one in models]].sum(axis=0)
-        phases = {phase: int(sums[AT[f"{phase}_ns"]]) for phase in PHASES}
-        phases["unaccounted"] = int(sums[AT["duration_ns"]]) - sum(phases.values())
-        kept = {phase: ns for phase, ns in phases.items() if ns}
-        found[model] = (int(sums[AT["requests"]]), kept)
-    return found
+    """The newest seconds by model and phase; see engine.telemetry.phases."""
+    spent = spent_by_label(ring, labels, max(1, ring.seq - seconds + 1), ring.seq)
+    return {"window_s": seconds, **icicle(by_model(spent))}
 
 
 def points_of(stretch: Stretch, wall_offset_s: float) -> list[list[float | None]]:

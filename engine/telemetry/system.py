@@ -22,6 +22,7 @@ SAMPLED = (
 FROM_ENGINE = (
     *("threads_busy", "queued", "connections", "outside_ms"),
     *("queue_used_percent", "threads_down", "dropped_per_s"),
+    *("profiler_hz", "profiler_missed_per_s", "profiler_cpu_percent"),
 )
 """Gauges that others give: the server's threads and queues, and the wait outside Python."""
 GAUGES = (*SAMPLED, *FROM_ENGINE, *CORES)

@@ -1,0 +1,272 @@
+"""The profiler: sampler, slices, minutes on disk, captures, and the one question they answer.
+
+sampler -> slices (1 h, memory) -> minutes (24 h, disk)
+      \\-> capture               \\-> newest samples -> stacks of exemplars
+ask(Question) -> Profile: slices, minutes or a capture, filtered and merged
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from engine.errors import InvalidInput, UnknownProfile
+from engine.in_flight import InFlight, Mark
+from engine.periodic import Periodic
+from engine.profiling.builder import TreeBuilder
+from engine.profiling.calltree import ANY, CallTree, Context, empty_tree
+from engine.profiling.captures import Captures
+from engine.profiling.minutes import DAY_S, Minutes
+from engine.profiling.pace import Pace
+from engine.profiling.sampler import Sample, Sampler
+from engine.profiling.slices import GROWING_NODES, Counts, Slice, Slices, summed
+from engine.profiling.tree import merge, select, without_contexts
+
+KEEP_EVERY_S = 1.0
+MAX_REQUESTS = 600
+"""Requests whose stacks are kept: as many as there are exemplars."""
+HIDDEN = "idle"
+"""The kind that is left out unless it is asked for."""
+
+
+class Question(NamedTuple):
+    """What a profile is asked for. from_s, to_s: UTC. "" is any; kind "" any but idle."""
+
+    from_s: float
+    to_s: float
+    model: str = ""
+    version: str = ""
+    route: str = ""
+    thread: str = ""
+    kind: str = ""
+    request: str = ""
+    capture: str = ""
+
+    def allows(self, context: Context) -> bool:
+        if context == ANY:
+            return True
+        hidden = not self.kind and context.kind == HIDDEN
+        asked = (self.kind, self.thread, self.model, self.version, self.route)
+        return not hidden and all(
+            wanted in ("", value) for wanted, value in zip(asked, context, strict=True)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """An answer. tree: without contexts. contexts: that there are. counts: None for imports."""
+
+    tree: CallTree
+    contexts: list[Context]
+    from_s: float
+    to_s: float
+    covered_s: float
+    counts: Counts | None
+
+
+class Profiler:
+    """One of an engine. hz: looks a second; 0 looks only while a capture runs."""
+
+    def __init__(
+        self,
+        hz: float,
+        folder: Path | None,
+        limit_bytes: int,
+        tell: Callable[[str, str], None],
+        wall: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.hz = hz
+        self.in_flight = InFlight()
+        self._tell, self._wall, self._monotonic = tell, wall, monotonic
+        self.sampler = Sampler(self.in_flight, TreeBuilder(GROWING_NODES))
+        self.pace = Pace(self.sampler.look, hz)
+        self.minutes = None if folder is None else Minutes(folder, limit_bytes, tell, wall)
+        self.slices = Slices(self._swap, self._read, self._counts, self._write, monotonic())
+        self.captures = Captures(self._switch, self._tree_of, self._counts, _after, wall)
+        self._requests: OrderedDict[str, list[Sample]] = OrderedDict()
+        self._keeper = Periodic(
+            "profile-keeper", KEEP_EVERY_S, lambda: self.slices.keep(monotonic()), monotonic
+        )
+        self._last = (monotonic(), Counts(), 0)
+
+    def start(self) -> None:
+        self.pace.start()
+        self._keeper.start()
+        if self.minutes is not None:
+            self.minutes.start()
+
+    def stop(self) -> None:
+        self.pace.stop()
+        self._keeper.stop()
+        self.slices.keep(self._monotonic())
+        self.slices.fold_open()
+        if self.minutes is not None:
+            self.minutes.close()
+
+    def is_alive(self) -> bool:
+        writes = self.minutes is None or self.minutes.is_alive
+        return self.pace.is_alive and self._keeper.is_alive and writes
+
+    # between the parts
+
+    def _counts(self) -> Counts:
+        pace = self.pace
+        return Counts(pace.looks, pace.missed, pace.hz, self.sampler.elapsed_ns / 1e9)
+
+    def _tree_of(self, builder: TreeBuilder) -> CallTree:
+        with self.sampler.lock:
+            self.sampler.settle()
+            return builder.tree(self.sampler.table.frames, self.sampler.contexts.table)
+
+    def _read(self) -> CallTree:
+        return self._tree_of(self.sampler.target)
+
+    def _swap(self, following: TreeBuilder) -> CallTree:
+        with self.sampler.lock:
+            self.sampler.settle()
+            ended, self.sampler.target = self.sampler.target, following
+        return self._tree_of(ended)
+
+    def _switch(self, builder: TreeBuilder | None, hz: float) -> None:
+        with self.sampler.lock:
+            self.sampler.settle()
+            self.sampler.capture = builder
+        self.pace.set(self.hz if builder is None else max(hz, self.hz))
+
+    def _write(self, minute: Slice) -> None:
+        if self.minutes is not None and len(minute.tree):
+            self.minutes.offer(_moved(minute, self._wall() - self._monotonic()))
+
+    # for anybody
+
+    def gauges(self) -> dict[str, float | None]:
+        """What looking costs and reaches, since the last call."""
+        now_s, counts, cpu_ns = self._monotonic(), self._counts(), self.pace.cpu_ns
+        then_s, before, cpu_before = self._last
+        self._last = (now_s, counts, cpu_ns)
+        elapsed_s = max(1e-3, now_s - then_s)
+        done = counts.since(before)
+        return {
+            "profiler_hz": done.looks / elapsed_s,
+            "profiler_missed_per_s": done.missed / elapsed_s,
+            "profiler_cpu_percent": (cpu_ns - cpu_before) / 1e7 / elapsed_s,
+        }
+
+    def status(self) -> dict[str, Any]:
+        """The sampler and what is held, with its bounds."""
+        counts = self._counts()
+        looked_s = counts.looked_s
+        return {
+            "hz": self.hz,
+            "achieved_hz": counts.looks / looked_s if looked_s else None,
+            "missed": counts.missed,
+            "cpu_percent": self.pace.cpu_ns / 1e7 / looked_s if looked_s else None,
+            "running": self.pace.is_alive and self.pace.hz > 0,
+            "slices": len(list(self.slices)),
+            "nodes": self.slices.nodes,
+            "frames": len(self.sampler.table.frames),
+            "contexts": len(self.sampler.contexts.table),
+            "disk_bytes": self.minutes.used_bytes if self.minutes else 0,
+            "problem": self.minutes.problem if self.minutes else None,
+        }
+
+    def note_request(self, record: Any, ended_ns: int) -> int:
+        """Keep the samples that fell into a request; returns how many.
+
+        record: RequestMetrics. ended_ns: of perf_counter.
+        """
+        began_ns, found = ended_ns - record.duration_ns, []
+        for sample in reversed(tuple(self.sampler.newest)):
+            if sample.at_ns < began_ns:
+                break
+            if sample.at_ns <= ended_ns and _is_of(sample.mark, record):
+                found.append(sample)
+        if found:
+            self._requests[record.request_id] = found
+            while len(self._requests) > MAX_REQUESTS:
+                self._requests.popitem(last=False)
+        return len(found)
+
+    def ask(self, question: Question) -> Profile:
+        """What was sampled. Raises InvalidInput for a bad window, UnknownProfile."""
+        if question.request:
+            return self._of_request(question.request)
+        if question.capture:
+            return self._of_capture(question)
+        offset_s = self._wall() - self._monotonic()
+        if not 0 < question.to_s - question.from_s <= DAY_S + 60:
+            raise InvalidInput("the window must be over 0 s and at most 24 h")
+        slices = self.slices.within(question.from_s - offset_s, question.to_s - offset_s)
+        found = [_moved(one, offset_s) for one in slices]
+        begins_s = min((one.start_s for one in found), default=question.to_s)
+        if self.minutes is not None and question.from_s < begins_s:
+            older = self.minutes.within(question.from_s, begins_s)
+            found = [one for one in older if one.end_s <= begins_s + 1] + found
+        covered_s = sum(one.end_s - one.start_s for one in found)
+        return self._answer(question, found, covered_s)
+
+    def _answer(self, question: Question, found: list[Slice], covered_s: float) -> Profile:
+        tree = merge([one.tree for one in found]) if found else empty_tree()
+        contexts = _used(tree)
+        chosen = without_contexts(select(tree, question.allows))
+        counts = summed(found) if found else Counts(asked_hz=self.hz)
+        window = (question.from_s, question.to_s)
+        return Profile(chosen, contexts, *window, covered_s, counts)
+
+    def _of_capture(self, question: Question) -> Profile:
+        capture = self.captures.find(question.capture)
+        tree = self.captures.tree_of(capture)
+        chosen = without_contexts(select(tree, question.allows))
+        is_import = capture.kind == "import"
+        return Profile(
+            chosen,
+            [] if is_import else _used(tree),
+            capture.began,
+            capture.began + capture.seconds,
+            capture.seconds,
+            None if is_import else capture.counts,
+        )
+
+    def _of_request(self, request_id: str) -> Profile:
+        samples = self._requests.get(request_id)
+        if samples is None:
+            samples = [s for s in tuple(self.sampler.newest) if s.mark.request_id == request_id]
+        if not samples:
+            raise UnknownProfile(f"no samples are kept of request {request_id[:80]!r}")
+        builder = TreeBuilder(GROWING_NODES)
+        for sample in samples:
+            builder.add(sample.context, sample.stack, sample.wall_ns, sample.cpu_ns)
+        tree = self._tree_of(builder)
+        offset_s = self._wall() - time.perf_counter()
+        at_s = [sample.at_ns / 1e9 + offset_s for sample in samples]
+        covered_s = sum(sample.wall_ns for sample in samples) / 1e9
+        counts = Counts(len(samples), 0, self.hz, covered_s)
+        return Profile(without_contexts(tree), _used(tree), min(at_s), max(at_s), covered_s, counts)
+
+
+def _after(seconds: float, action: Callable[[], None]) -> None:
+    timer = threading.Timer(seconds, action)
+    timer.daemon = True
+    timer.start()
+
+
+def _moved(one: Slice, offset_s: float) -> Slice:
+    return one._replace(start_s=one.start_s + offset_s, end_s=one.end_s + offset_s)
+
+
+def _used(tree: CallTree) -> list[Context]:
+    """The contexts of a tree's nodes."""
+    return [tree.contexts[number] for number in sorted(set(tree.context.tolist()))]
+
+
+def _is_of(mark: Mark, record: Any) -> bool:
+    """Whether a sample is of this request, or of the run that answered it with others."""
+    if mark.request_id:
+        return bool(mark.request_id == record.request_id)
+    return (mark.model, mark.route) == (record.model, record.endpoint)

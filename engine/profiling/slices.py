@@ -1,0 +1,132 @@
+"""What was sampled, in slices of 10 s for an hour, and by the minute for a writer.
+
+    builder --(10 s)--> Slice, pruned to SLICE_NODES --(6 of one minute)--> Minute -> disk
+
+A slice keeps its heaviest paths; the rest is counted at "(other)" nodes, so that sums stay
+exact. In memory: at most SLICES slices of SLICE_NODES nodes of 36 bytes.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+from engine.profiling.builder import TreeBuilder
+from engine.profiling.calltree import WALL_NS, CallTree
+from engine.profiling.tree import merge, prune
+
+SLICE_S = 10
+SLICES = 360
+MINUTE_S = 60
+GROWING_NODES = 10_000
+SLICE_NODES = 2_000
+MINUTE_NODES = 4_000
+
+
+class Counts(NamedTuple):
+    """What the sampler had done by then: looks, ticks missed, asked rate, s it looked for."""
+
+    looks: int = 0
+    missed: int = 0
+    asked_hz: float = 0.0
+    looked_s: float = 0.0
+
+    def since(self, before: Counts) -> Counts:
+        return Counts(
+            self.looks - before.looks,
+            self.missed - before.missed,
+            self.asked_hz,
+            self.looked_s - before.looked_s,
+        )
+
+
+class Slice(NamedTuple):
+    """A stretch of time and its tree. start_s, end_s: monotonic in memory, UTC from disk."""
+
+    start_s: float
+    end_s: float
+    tree: CallTree
+    counts: Counts
+
+
+class Slices:
+    """Fed through `builder`; `keep` is to be called about once a second.
+
+    swap: takes the next builder and gives the last one's tree, under the sampler's lock.
+    read: the running one's tree so far. counts: of the sampler, since start. minute: is given
+    each minute that is complete.
+    """
+
+    def __init__(
+        self,
+        swap: Callable[[TreeBuilder], CallTree],
+        read: Callable[[], CallTree],
+        counts: Callable[[], Counts],
+        minute: Callable[[Slice], None],
+        now_s: float,
+    ) -> None:
+        self._swap, self._read, self._counts, self._minute = swap, read, counts, minute
+        self._kept: deque[Slice] = deque(maxlen=SLICES)
+        self._start_s = now_s
+        self._before = counts()
+        self._open_minute: list[Slice] = []
+        self._lock = threading.Lock()
+
+    def keep(self, now_s: float) -> None:
+        """Close the running slice once it is over."""
+        if now_s // SLICE_S == self._start_s // SLICE_S:
+            return
+        tree = self._swap(TreeBuilder(GROWING_NODES))
+        counts = self._counts()
+        pruned, _ = prune(tree, SLICE_NODES, WALL_NS)
+        closed = Slice(self._start_s, now_s, pruned, counts.since(self._before))
+        with self._lock:
+            self._kept.append(closed)
+            self._start_s, self._before = now_s, counts
+        self._fold(closed, now_s)
+
+    def _fold(self, closed: Slice, now_s: float) -> None:
+        self._open_minute.append(closed)
+        if now_s // MINUTE_S != self._open_minute[0].start_s // MINUTE_S:
+            self.fold_open()
+
+    def fold_open(self) -> None:
+        """Give the writer what is complete of the running minute."""
+        taken, self._open_minute = self._open_minute, []
+        if taken:
+            self._minute(folded(taken))
+
+    def within(self, from_s: float, to_s: float) -> list[Slice]:
+        """Slices that overlap a stretch of the monotonic clock, the running one among them."""
+        with self._lock:
+            found = [one for one in self._kept if one.end_s > from_s and one.start_s < to_s]
+            start_s, before = self._start_s, self._before
+        if to_s > start_s:
+            found.append(Slice(start_s, to_s, self._read(), self._counts().since(before)))
+        return found
+
+    def __iter__(self) -> Iterator[Slice]:
+        return iter(tuple(self._kept))
+
+    @property
+    def nodes(self) -> int:
+        """Nodes held, the running slice's not counted."""
+        return sum(len(one.tree) for one in self)
+
+
+def folded(slices: list[Slice]) -> Slice:
+    """Several slices as one of MINUTE_NODES at most."""
+    tree, _ = prune(merge([one.tree for one in slices]), MINUTE_NODES, WALL_NS)
+    return Slice(slices[0].start_s, slices[-1].end_s, tree, summed(slices))
+
+
+def summed(slices: list[Slice]) -> Counts:
+    """Looks of all of them; the rate asked for last."""
+    return Counts(
+        sum(one.counts.looks for one in slices),
+        sum(one.counts.missed for one in slices),
+        slices[-1].counts.asked_hz if slices else 0.0,
+        sum(one.counts.looked_s for one in slices),
+    )
