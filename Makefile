@@ -5,10 +5,10 @@ BIN := $(VENV)/bin
 MODELS ?= $(or $(PYROMETER_MODELS),models)
 
 .PHONY: help setup run test lint fmt examples lock bench batches storms unique \
-	replay encodings coldstart telemetrycost observer scrape locked timeline zoo budget swaps loads smaller clean
+	replay encodings coldstart telemetrycost profilercost profilesoak viewers soak-tab observer scrape locked timeline zoo budget swaps loads smaller clean
 
 help: ## list the targets
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 $(VENV)/.ready: requirements.lock pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Pyrometer needs Python 3.11 or newer")'
@@ -61,6 +61,19 @@ coldstart: examples ## process start to the first answer, and the idle process' 
 
 telemetrycost: examples ## throughput with the recorder on and off, and its cost a request
 	$(BIN)/python -m bench.telemetry_cost --models $(MODELS)
+
+profilercost: examples ## throughput with the profiler off, at 29 and at 499 Hz
+	$(BIN)/python -m bench.profiler_cost --models $(MODELS)
+
+profilesoak: setup ## an hour of hostile stacks ahead of time, then five real minutes
+	$(BIN)/python -m bench.profile_soak
+
+viewers: examples ## what 100 viewers of the console cost inference
+	$(BIN)/python -m bench.viewers --models $(MODELS)
+
+MINUTES ?= 30
+soak-tab: examples ## a tab left live under load, the server away in the middle: MINUTES=30
+	$(BIN)/python -m bench.soak_tab --models $(MODELS) --minutes $(MINUTES)
 
 observer: examples ## the console's figures beside wrk's
 	$(BIN)/python -m bench.observer --models $(MODELS)

@@ -119,16 +119,33 @@ QUERIES: Mapping[str, tuple[tuple[str, Schema, str], ...]] = {
     "/performance/live": (
         ("since", {"type": "integer", "minimum": 0, "maximum": 10**14}, "The last seq you have."),
     ),
-    "/performance/models/{model}/plan": (("version", TEXT, "A version; the serving one if none."),),
+    **{
+        f"/performance/models/{{model}}{part}": (
+            ("version", TEXT, "A version; the serving one if none."),
+        )
+        for part in ("", "/plan", "/samples")
+    },
+    "/performance/models/{model}/latency": (
+        ("window", DURATION, "How far back, until now; 10m where it is absent."),
+        *((name, UTC, "A stretch of time instead of a window.") for name in ("from", "to")),
+    ),
     "/performance/metrics/history": (
         _WINDOW,
         *((name, UTC, "A stretch of time instead of a window.") for name in ("from", "to")),
         ("step", DURATION, "Length of a point; a 600th of the window where it is absent."),
         _MODEL,
     ),
+    "/performance/metrics/heatmap": (
+        _WINDOW,
+        *((name, UTC, "A stretch of time instead of a window.") for name in ("from", "to")),
+        _MODEL,
+    ),
     "/performance/export/csv": (_WINDOW, _MODEL),
     "/performance/export/json": (_WINDOW, _MODEL),
     "/performance/slow-requests": (_MODEL,),
+    "/performance/cache": (
+        ("ages", FLAG, "1: read ages and what models have on disk however many items there are."),
+    ),
     "/performance/flame-graph": (
         ("view", _one_of("phases", "code"), "By phase, or by function."),
         ("format", _one_of("json", "folded", "speedscope", "pprof", "svg"), "Of the answer."),
@@ -203,7 +220,8 @@ ANSWERS: Mapping[str, Schema] = {
         "required": ["alerts", "silences", "slos", "rules", "notifications", "history"],
     },
     "/performance/slow-requests": {"type": "object", "required": ["exemplars"]},
-    "/performance/cache": {"type": "object", "required": ["tiers"]},
+    "/performance/cache": {"type": "object", "required": ["tiers", "models", "off"]},
+    "/performance/settings": {"type": "object", "required": ["groups", "settings", "about"]},
     "/v2/repository/index": {"type": "array", "items": {"type": "object"}},
 }
 

@@ -6,7 +6,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from app import openapi
-from app.api import alerts, analyze, performance, profiling, repository, telemetry, v2
+from app.api import (
+    alerts,
+    analyze,
+    models,
+    performance,
+    profiling,
+    repository,
+    settings,
+    telemetry,
+    v2,
+)
 from app.exchange import Handler, Request
 from engine.telemetry.labels import UNKNOWN_ROUTE
 
@@ -40,12 +50,17 @@ ROUTES: tuple[tuple[str, str, Handler], ...] = (
     ("POST", "/performance/profile/delete", profiling.delete),
     ("GET", "/performance/system", performance.system),
     ("GET", "/performance/cache", performance.cache),
+    ("GET", "/performance/settings", settings.settings),
     ("GET", "/performance/models", performance.models),
+    ("GET", "/performance/models/{model}", models.about),
     ("GET", "/performance/models/{model}/plan", performance.plan),
+    ("GET", "/performance/models/{model}/latency", models.latency),
+    ("GET", "/performance/models/{model}/samples", models.samples),
     ("POST", "/performance/models/{model}/pin", performance.pin),
     ("POST", "/performance/warmup", performance.warm_up),
     ("POST", "/performance/cache/clear", performance.clear_cache),
     ("GET", "/performance/metrics/history", telemetry.history),
+    ("GET", "/performance/metrics/heatmap", telemetry.heat),
     ("GET", "/performance/export/csv", telemetry.export_csv),
     ("GET", "/performance/export/json", telemetry.export_json),
     ("GET", "/performance/slow-requests", telemetry.exemplars),
@@ -74,7 +89,6 @@ NEVER_WAITS = frozenset(
         performance.live,
         performance.noop,
         performance.real_time,
-        performance.cache,
     }
 )
 """Handlers that the event loop runs itself: microseconds, nothing to wait for."""

@@ -167,7 +167,7 @@ def _ticked(ticker: Ticker, viewers: int) -> int:
     began = time.thread_time_ns()
     ticker.tick()
     for _ in range(viewers):
-        ticker.live(ticker.ring.seq - 1)
+        ticker.feed.answer(ticker.ring.seq - 1)
     return time.thread_time_ns() - began
 
 

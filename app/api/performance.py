@@ -4,18 +4,24 @@ from __future__ import annotations
 
 from typing import Any
 
+from app.encoding import GZIP, VARY, accepts_gzip
 from app.exchange import Exchange, Response, json_response
+from engine.cache_report import cache_report
 from engine.errors import InvalidInput
-from engine.inventory import caches, inventory
+from engine.inventory import inventory
+
+LIVE_HEADERS = (("content-type", "application/json"), ("cache-control", "no-store"))
+PACKED = (GZIP, VARY)
 
 
 def live(exchange: Exchange) -> Response:
-    """GET /performance/live?since=SEQ: the bytes a viewer lacks."""
+    """GET /performance/live?since=SEQ: the parts that changed since, and the points after it."""
     text = exchange.query("since") or "0"
     if not text.isdigit() or len(text) > 15:
         raise InvalidInput(f"since is {text[:40]!r}; it must be a sequence number")
-    headers = [("content-type", "application/json"), ("cache-control", "no-store")]
-    return Response(200, exchange.engine.ticker.live(int(text)), headers)
+    packs = exchange.engine.settings.gzip and accepts_gzip(exchange.request.headers)
+    body = exchange.engine.ticker.feed.answer(int(text), packs)
+    return Response(200, body, [*(PACKED if packs else ()), *LIVE_HEADERS])
 
 
 def metrics(exchange: Exchange) -> Response:
@@ -46,8 +52,8 @@ def system(exchange: Exchange) -> Response:
 
 
 def cache(exchange: Exchange) -> Response:
-    """Cache tiers with their bounds and counters."""
-    return json_response({"tiers": caches(exchange.engine)})
+    """GET ?ages=: cache tiers with bounds, counters, time saved, and what models have in them."""
+    return json_response(cache_report(exchange.engine, exchange.query("ages") == "1"))
 
 
 def models(exchange: Exchange) -> Response:

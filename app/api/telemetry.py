@@ -17,13 +17,15 @@ from engine.errors import InvalidInput
 from engine.inventory import inventory
 from engine.telemetry.alerts.rules import parse_duration
 from engine.telemetry.figures import FIGURES
+from engine.telemetry.heatmap import heatmap
 from engine.telemetry.system import GAUGES
-from engine.telemetry.timeline import as_dict
+from engine.telemetry.timeline import POINTS, as_dict, usual_step_s
 
 DEFAULT_WINDOW = "1h"
 EXPORT_STEPS = ((3600, 1), (86_400, 10), (30 * 86_400, 60))
 """Windows up to so long are exported in such steps, s; longer ones by the hour."""
 EXPORT_ROWS = 360
+HEAT_STEPS = 120
 COLUMNS = (*FIGURES, *GAUGES)
 
 
@@ -34,6 +36,16 @@ def history(exchange: Exchange) -> Response:
     monitoring, model = exchange.engine.monitoring, _model(exchange)
     found = monitoring.look_at(from_s, min(to_s, time.time()), step_s, model)
     return json_response(as_dict(found))
+
+
+def heat(exchange: Exchange) -> Response:
+    """GET ?window= or ?from=&to=, &model=: how many requests of each step took how long."""
+    from_s, to_s = stretch_of(exchange, DEFAULT_WINDOW)
+    to_s = min(to_s, time.time())
+    step_s = usual_step_s(max(1.0, (to_s - from_s) * POINTS / HEAT_STEPS))
+    step_s = min(step_s, max(1.0, to_s - from_s))
+    found = exchange.engine.monitoring.look_at(from_s, to_s, step_s, _model(exchange))
+    return json_response({"step_s": found.step_s, "problem": found.problem} | heatmap(found.frames))
 
 
 def stretch_of(exchange: Exchange, window: str, prefix: str = "") -> tuple[float, float]:

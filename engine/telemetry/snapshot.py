@@ -159,4 +159,11 @@ def points_of(stretch: Stretch, wall_offset_s: float) -> list[list[float | None]
     gauges = dict(zip(GAUGES, stretch.gauges.T, strict=True))
     known = {"t": stretch.monotonic_s + wall_offset_s} | figures | gauges
     table = np.stack([known[name] for name in LIVE_COLUMNS], axis=1)
-    return [[None if value != value else value for value in row] for row in table.tolist()]
+    return [[_short(value) for value in row] for row in table.tolist()]
+
+
+def _short(value: float) -> float | None:
+    """Seven figures, more than any screen shows, or None; times keep their milliseconds."""
+    if value != value:
+        return None
+    return round(value, 3) if abs(value) >= 1e6 else float(f"{value:.7g}")

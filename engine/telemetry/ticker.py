@@ -16,6 +16,7 @@ import orjson
 from engine.periodic import Periodic
 from engine.telemetry import snapshot as snapshots
 from engine.telemetry.exemplars import Exemplars
+from engine.telemetry.live import LiveFeed
 from engine.telemetry.recorder import Recorder
 from engine.telemetry.ring import Ring
 from engine.telemetry.system import SystemSampler
@@ -78,9 +79,8 @@ class Ticker:
             "version": version,
             "columns": snapshots.LIVE_COLUMNS,
         }
-        self._head = b"{}"
         self._points: deque[bytes] = deque(maxlen=snapshots.POINTS)
-        self._published: tuple[int, bytes, tuple[bytes, ...]] = (0, b"", ())
+        self.feed = LiveFeed()
         self._last_tick = monotonic()
         self.wall_offset_s = wall() - monotonic()
         self._periodic = Periodic("ticker", 1.0, self.tick, monotonic)
@@ -119,13 +119,13 @@ class Ticker:
             self.gauges = gauges
             service = self._recorder.labels.is_service()
             seq = self.ring.append(now_s, elapsed_s, gauges, tally, service)
-            self.totals.add(tally)
+            self.totals.add(tally, now_s + self.wall_offset_s)
             second = Second(seq, now_s + self.wall_offset_s, now_s, elapsed_s, tally, gauges)
             self._tell_followers(second)
             self._compose(second)
             (point,) = snapshots.points_of(self.ring.stretch(1), self.wall_offset_s)
             self._points.append(orjson.dumps(point))
-            self._published = (seq, self._head, tuple(self._points))
+            self.feed.publish(seq, self.latest, self._points)
 
     def _tell_followers(self, second: Second) -> None:
         for follow in self.after:
@@ -164,11 +164,3 @@ class Ticker:
             "problems": problems,
             "events": self.events(),
         }
-        self._head = orjson.dumps(self.latest)
-
-    def live(self, since: int) -> bytes:
-        """JSON of the snapshot with the points after sequence number `since`."""
-        seq, head, points = self._published
-        lacking = seq - since if 0 <= since <= seq else seq
-        sent = points[-lacking:] if lacking else ()
-        return b'%s,"points":[%s]}' % (head[:-1], b",".join(sent))

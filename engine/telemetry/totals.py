@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -14,16 +14,18 @@ from engine.telemetry.tally import AT, SUMS, Tally
 
 @dataclass(slots=True)
 class SeriesTotal:
-    """Sums by SUMS; histograms of durations and of queue waits."""
+    """Sums by SUMS; histograms of durations and of queue waits; UTC seconds of the newest."""
 
     sums: np.ndarray = field(default_factory=lambda: np.zeros(len(SUMS), dtype=np.int64))
     durations: np.ndarray = field(default_factory=lambda: np.zeros(BUCKETS, dtype=np.int64))
     queue: np.ndarray = field(default_factory=lambda: np.zeros(BUCKETS, dtype=np.int64))
+    newest_s: float = 0.0
 
     def add(self, other: SeriesTotal) -> None:
         self.sums += other.sums
         self.durations += other.durations
         self.queue += other.queue
+        self.newest_s = max(self.newest_s, other.newest_s)
 
     def __getitem__(self, name: str) -> int:
         """A sum by its name."""
@@ -39,14 +41,15 @@ class Totals:
         self.requests = 0
         self._lock = threading.Lock()
 
-    def add(self, tally: Tally) -> None:
-        """Add one second."""
+    def add(self, tally: Tally, time_s: float = 0.0) -> None:
+        """Add one second that ended at time_s, UTC."""
         service = self.labels.is_service()[tally.series // len(OUTCOMES)]
         with self._lock:
             self.requests += int(tally.sums[service, 0].sum())
             for place, number in enumerate(tally.series.tolist()):
                 total = self.by_series.setdefault(number, SeriesTotal())
                 total.sums += tally.sums[place]
+                total.newest_s = time_s
                 for cells, into in ((tally.cells, total.durations), (tally.queue, total.queue)):
                     own = cells[cells[:, 0] == place]
                     into[own[:, 1]] += own[:, 2]
@@ -55,7 +58,12 @@ class Totals:
         """All totals, none of them half of a second."""
         with self._lock:
             return {
-                number: SeriesTotal(total.sums.copy(), total.durations.copy(), total.queue.copy())
+                number: replace(
+                    total,
+                    sums=total.sums.copy(),
+                    durations=total.durations.copy(),
+                    queue=total.queue.copy(),
+                )
                 for number, total in self.by_series.items()
             }
 

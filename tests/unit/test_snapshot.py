@@ -44,7 +44,7 @@ def second(ticker: Ticker, clock: Clock) -> None:
 
 
 def live(ticker: Ticker, since: int = 0) -> Any:
-    return orjson.loads(ticker.live(since))
+    return orjson.loads(ticker.feed.answer(since))
 
 
 def answered(recorder: Recorder, count: int, duration_ms: float, **fields: Any) -> None:
