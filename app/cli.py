@@ -9,14 +9,14 @@ import logging
 import os
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
 from app.models_cli import add_commands, run_action
 from app.profile_cli import add_profile_command, run_profile
 from app.signals import hold_signals
-from engine.config import PREFIX, Settings, load_settings, parse_value
+from engine.config import PREFIX, Settings, load_settings, parse_value, sources_of
 from engine.errors import ConfigurationError, PyrometerError
 from engine.version import VERSION
 
@@ -54,14 +54,13 @@ def _add_flag(command: argparse.ArgumentParser, setting: Any) -> None:
         command.add_argument(flag, metavar=type(setting.default).__name__.upper(), help=text)
 
 
-def settings_from(arguments: argparse.Namespace) -> Settings:
-    """Settings from the environment and, stronger, the flags given."""
-    overrides = {
+def overrides_from(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Settings given by flags."""
+    return {
         setting.name: parse_value(setting, getattr(arguments, setting.name))
         for setting in fields(Settings)
         if getattr(arguments, setting.name) is not None
     }
-    return load_settings(os.environ, overrides)
 
 
 def check_address(settings: Settings) -> None:
@@ -82,8 +81,11 @@ def check_address(settings: Settings) -> None:
         )
 
 
-def serve(settings: Settings) -> int:
-    """Serve until a signal; the engine answers first, the console joins when it is built."""
+def serve(settings: Settings, sources: Mapping[str, str]) -> int:
+    """Serve until a signal; the engine answers first, the console joins when it is built.
+
+    sources: see `sources_of`.
+    """
     hold_signals()
     from app.front import Front
     from app.notifiers import notifiers_of
@@ -92,6 +94,7 @@ def serve(settings: Settings) -> int:
 
     check_address(settings)
     engine = Engine(settings)
+    engine.sources = sources
     engine.monitoring.dispatcher.notifiers += notifiers_of(settings)
     traces = None
     if settings.otlp_endpoint:
@@ -143,9 +146,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         if arguments.command == "profile":
             return run_profile(arguments)
-        settings = settings_from(arguments)
+        overrides = overrides_from(arguments)
+        settings = load_settings(os.environ, overrides)
         if arguments.command == "serve":
-            return serve(settings)
+            return serve(settings, sources_of(os.environ, overrides))
         return run_action(arguments, settings)
     except ConfigurationError as error:
         print(f"pyrometer: {error}", file=sys.stderr)

@@ -1,8 +1,10 @@
 """The console: a Dash application mounted on the server's Flask application.
 
-`build_console` makes a new one each time; nothing is registered globally, so two consoles
-live side by side in one process. The server answers no callback on a tick: the one
-dcc.Interval runs assets/live.js, which fetches GET /performance/live.
+One layout holds every page of PAGES as a section; assets/_router.js shows the one of the
+address, so a page costs no round trip and its charts stay mounted. `build_console` makes a new one
+each time; nothing is registered globally, so two consoles live side by side in one process.
+The server answers no callback on a tick: the one dcc.Interval runs assets/live.js, which
+fetches GET /performance/live.
 """
 
 from __future__ import annotations
@@ -11,28 +13,39 @@ import html
 import importlib.util
 from base64 import b64encode
 from collections.abc import Callable
-from hashlib import sha256
+from hashlib import blake2b, sha256
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import dash
 import flask
 from dash import ClientsideFunction, Input
 
+from app.bundle import FOREVER, KINDS, Bundle, bundle
+from components.alerts_page import alerts_page
+from components.caches_page import caches_page
 from components.catalogue import CatalogueEntries
-from components.frame import Place, frame
-from components.live_page import PLACES, live_page
+from components.flame_page import flame_page
+from components.frame import Page, frame
+from components.live_page import live_page
+from components.models_page import models_page
+from components.requests_page import requests_page
+from components.settings_page import settings_page
+from components.system_page import system_page
 
 ASSETS = Path(__file__).parent.parent / "assets"
-BOOTSTRAP_URL = "/vendor/bootstrap.min.css"
-BOOTSTRAP_MAX_AGE_S = 86_400
 
 # Runs before the first paint, so that no page flashes in the wrong theme.
 THEME_SCRIPT = """
 (function () {
-  var theme = null;
-  try { theme = localStorage.getItem("pyrometer-theme"); } catch (refused) { theme = null; }
-  if (theme !== "dark" && theme !== "light") {
+  var theme = new URLSearchParams(location.search).get("theme");
+  function chosen() { return theme === "dark" || theme === "light"; }
+  try {
+    if (!chosen()) theme = localStorage.getItem("pyrometer-theme");
+  } catch (refused) {
+    theme = null;
+  }
+  if (!chosen()) {
     theme = matchMedia("(prefers-color-scheme: light)").matches ? "light" : "dark";
   }
   document.documentElement.setAttribute("data-theme", theme);
@@ -49,25 +62,32 @@ INDEX = """<!DOCTYPE html>
 <link rel="icon" type="image/svg+xml" href="__ICON__">
 <script>__THEME__</script>
 {%css%}
+<link rel="stylesheet" href="__STYLES__">
 </head>
 <body>
 <noscript>This console draws with JavaScript; the same figures are at /performance/live.</noscript>
 {%app_entry%}
-<footer>{%config%}{%scripts%}{%renderer%}</footer>
+<footer>{%config%}{%scripts%}<script src="__SCRIPTS__"></script>{%renderer%}</footer>
 </body>
 </html>
 """
 
 
-class Page(NamedTuple):
-    """One page of the console. build: catalogue entries in, Dash tree out."""
-
-    path: str
-    places: tuple[Place, ...]
-    build: Callable[[CatalogueEntries], Any]
+def _plain(build: Callable[[], Any]) -> Callable[[CatalogueEntries], Any]:
+    """The builder of a page that needs no catalogue."""
+    return lambda _: build()
 
 
-PAGES = (Page("/", PLACES, live_page),)
+PAGES = (
+    Page("live", "/", "Live", "live", "Live", live_page),
+    Page("models", "/models", "Models", "models", "Models", models_page),
+    Page("requests", "/requests", "Requests", "requests", "Requests", _plain(requests_page)),
+    Page("flame", "/flame-graph", "Flame graph", "flame", "Flame graph", _plain(flame_page)),
+    Page("alerts", "/alerts", "Alerts", "alerts", "Alerts", alerts_page),
+    Page("system", "/system", "System", "system", "System", system_page, in_bar=False),
+    Page("caches", "/caches", "Caches", "caches", "Caches", caches_page, in_bar=False),
+    Page("settings", "/settings", "Settings", "settings", "Settings", settings_page, in_bar=False),
+)
 
 
 def theme_script_hash() -> str:
@@ -84,28 +104,36 @@ def bootstrap_css() -> Path:
     return Path(found.origin).parent / "static" / "bootstrap5" / "css" / "bootstrap.min.css"
 
 
-def _serve_bootstrap(server: flask.Flask) -> None:
-    stylesheet = bootstrap_css()
-
-    def bootstrap() -> flask.Response:
-        return flask.send_file(stylesheet, mimetype="text/css", max_age=BOOTSTRAP_MAX_AGE_S)
-
-    server.add_url_rule(BOOTSTRAP_URL, endpoint="console_bootstrap", view_func=bootstrap)
+def _bootstrap() -> Bundle:
+    content = bootstrap_css().read_bytes()
+    digest = blake2b(content, digest_size=8).hexdigest()
+    return Bundle(f"bootstrap.{digest}.css", KINDS["css"], content)
 
 
-def _refuse_unknown_paths(server: flask.Flask, prefix: str) -> None:
-    """Answer 404 where Dash's catch-all would serve the console with 200."""
+def _serve_bundle(server: flask.Flask, made: Bundle) -> str:
+    """Serve a bundle beside the files it is made of; returns its address."""
+    address = f"/assets/{made.name}"
+    headers = {"Cache-Control": FOREVER}
 
-    def unknown(path: str) -> tuple[flask.Response, int]:
+    def content() -> flask.Response:
+        return flask.Response(made.content, content_type=made.kind, headers=headers)
+
+    server.add_url_rule(address, endpoint=made.name, view_func=content)
+    return address
+
+
+def _serve_pages(server: flask.Flask, prefix: str) -> None:
+    """Answer the pages' paths with the console; 404 where Dash's catch-all would too."""
+    endpoint = f"{prefix}<path:path>"
+    console = server.view_functions[endpoint]
+    paths = {page.path for page in PAGES}
+
+    def page_or_unknown(path: str) -> Any:
+        if f"/{path}" in paths:
+            return console(path)
         return flask.jsonify(error=f"nothing is served at {prefix}{path}"), 404
 
-    server.view_functions[f"{prefix}<path:path>"] = unknown
-
-
-def _layout(page: Page, title: str, version: str, figures: CatalogueEntries) -> Any:
-    return frame(
-        page.build(figures), title=title, version=version, places=page.places, current=page.path
-    )
+    server.view_functions[endpoint] = page_or_unknown
 
 
 def build_console(
@@ -114,10 +142,9 @@ def build_console(
     """Mount a console on a Flask application.
 
     figures: the metric catalogue as plain entries, for labels, units and explanations.
-    Registers /, /assets/, /_dash-*, /vendor/bootstrap.min.css; GET /performance/live,
-    POST /performance/warmup and /performance/cache/clear are the caller's.
+    Registers the paths of PAGES, /assets/ and /_dash-*; /performance is the caller's.
     """
-    _serve_bootstrap(server)
+    bootstrap_url = _serve_bundle(server, _bootstrap())
     console = dash.Dash(
         __name__,
         server=server,
@@ -125,15 +152,21 @@ def build_console(
         update_title=None,
         assets_folder=str(ASSETS),
         serve_locally=True,
-        external_stylesheets=[BOOTSTRAP_URL],
-        include_assets_files=True,
+        external_stylesheets=[bootstrap_url],
+        include_assets_files=False,
     )
     prefix = console.config.routes_pathname_prefix
-    _refuse_unknown_paths(server, prefix)
-    console.index_string = INDEX.replace(
-        "__ICON__", html.escape(console.get_asset_url("favicon.svg"))
-    ).replace("__THEME__", THEME_SCRIPT)
-    console.layout = _layout(PAGES[0], title, version, figures)
+    _serve_pages(server, prefix)
+    addresses = {
+        "__ICON__": console.get_asset_url("favicon.svg"),
+        "__STYLES__": _serve_bundle(server, bundle(ASSETS, "css")),
+        "__SCRIPTS__": _serve_bundle(server, bundle(ASSETS, "js")),
+    }
+    index = INDEX.replace("__THEME__", THEME_SCRIPT)
+    for place, address in addresses.items():
+        index = index.replace(place, html.escape(address))
+    console.index_string = index
+    console.layout = frame(PAGES, figures, title=title, version=version)
     console.clientside_callback(
         ClientsideFunction(namespace="pyrometer", function_name="tick"),
         Input("tick", "n_intervals"),

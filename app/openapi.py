@@ -143,6 +143,12 @@ QUERIES: Mapping[str, tuple[tuple[str, Schema, str], ...]] = {
     "/performance/export/csv": (_WINDOW, _MODEL),
     "/performance/export/json": (_WINDOW, _MODEL),
     "/performance/slow-requests": (_MODEL,),
+    "/performance/picture": (
+        ("page", _text("/", 2000), "Path and query of one of the console's pages."),
+        ("format", _one_of("png", "pdf"), "Of the answer."),
+        ("width", {"type": "integer", "minimum": 390, "maximum": 3840}, "Pixels; 1440 if absent."),
+        ("theme", _one_of("dark", "light"), "Of the page."),
+    ),
     "/performance/cache": (
         ("ages", FLAG, "1: read ages and what models have on disk however many items there are."),
     ),
@@ -174,6 +180,7 @@ STATUSES: Mapping[tuple[str, str], str] = {("POST", "/performance/profile"): "20
 """Where the answer that is no error is not 200."""
 KINDS: Mapping[str, tuple[str, ...]] = {
     "/performance/export/csv": ("text/csv; charset=utf-8",),
+    "/performance/picture": ("image/png", "application/pdf"),
     "/performance/flame-graph": (
         "application/json",
         "text/plain; charset=utf-8",

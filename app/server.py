@@ -23,6 +23,7 @@ from app.encoding import accepts_gzip
 from app.exchange import Request, Response, error_response
 from app.front import Front
 from app.http1 import Connection
+from app.kept import KeptAnswers
 from app.listener import ConnectionCounts, Limits, Listener
 from app.outside import SocketWatch
 from app.signals import STOP_SIGNALS
@@ -51,6 +52,7 @@ class Server:
         self.host, self.port = settings.host, settings.port
         self._through_flask = settings.http_door == "flask"
         self._console: WSGIApp | None = None
+        self._kept = KeptAnswers()
         self._console_pool = WorkerPool("console", CONSOLE_THREADS, CONSOLE_QUEUE)
         self._loop = uvloop.new_event_loop()
         limits = Limits(
@@ -141,10 +143,17 @@ class Server:
             connection.answer(error_response(413, why))
             return
 
+        packs = accepts_gzip(request.headers)
+        kept = self._kept.find(request) if packs else None
+        if kept is not None:
+            connection.answer(kept)
+            return
+
         def answer() -> None:
             response = call_wsgi(console, request, self.host, self.port)
-            if accepts_gzip(request.headers):
+            if packs:
                 self.front.compressor.encode(response)
+                self._kept.keep(request, response)
             connection.call_soon(lambda: connection.answer(response))
 
         try:

@@ -105,10 +105,22 @@
     return answer || {};
   }
 
+  /* Run work whose fault must not stop the rest; each fault is told once. */
+  const faults = new Set();
+  function guard(what, work) {
+    try {
+      work();
+    } catch (fault) {
+      if (!faults.has(fault.message)) console.error(`pyrometer ${what}:`, fault);
+      faults.add(fault.message);
+    }
+  }
+
   const byId = (id) => document.getElementById(id);
   pyrometer.format = {
     known, number, count, percent, figure, bytes, clock, day, duration, plural, plotlyText, two,
   };
   pyrometer.dom = { byId, element, setText, setStatus };
   pyrometer.post = post;
+  pyrometer.guard = guard;
 })();

@@ -1,5 +1,10 @@
-/* What can be pressed: warm-up and flush. Each says what it will do, shows that it runs, then
-   what it did, in the server's own words and always as text. */
+/* What can be done to the engine: warm up and flush. Each says what it will do, shows that it
+   runs, then what it did, in the server's own words and always as text.
+
+   pyrometer.actions.run({key, doing, done, failed, seconds}, work, show) is the one way: of a
+   key one runs at a time, and whoever presses again gets the same promise. work() resolves to
+   {text, follow} for the toast; show(seconds) is told once a second, null at the end. The
+   promise resolves to what work gave, or to null where it failed. */
 (function () {
   "use strict";
   const pyrometer = (window.pyrometer = window.pyrometer || {});
@@ -7,50 +12,21 @@
   const { bytes, plural } = pyrometer.format;
   const WARMUP_LIMIT_MS = 600000;
   const FLUSH_LIMIT_MS = 30000;
-  const TOAST_MS = 12000;
-  const MAX_TOASTS = 4;
+  const underWay = new Map(); // key -> promise
 
-  function toast(status, title, text) {
-    const close = element("button", "btn-close");
-    close.type = "button";
-    close.setAttribute("aria-label", "Close");
-    const mark = element("span", "mark");
-    mark.dataset.status = status;
-    const node = element("div", "toast show", [
-      mark,
-      element("div", "toast-text", [
-        element("div", "toast-title", title), element("div", "toast-detail", text),
-      ]),
-      close,
-    ]);
-    node.setAttribute("role", status === "ok" ? "status" : "alert");
-    node.dataset.status = status;
-    close.addEventListener("click", () => node.remove());
-    const host = byId("toasts");
-    host.append(node);
-    while (host.children.length > MAX_TOASTS) host.firstChild.remove();
-    if (status === "ok") leaveLater(node);
-  }
-
-  /* Good news goes by itself, but not while it is being read; a failure stays. */
-  function leaveLater(node) {
-    setTimeout(() => {
-      if (node.matches(":hover, :focus-within")) leaveLater(node);
-      else node.remove();
-    }, TOAST_MS);
-  }
-
-  /* Run with `show(seconds)` once a second; toast the outcome; poll at once. */
-  async function run(what, url, body, limitMs, show) {
+  async function attempt(what, work, show) {
     const began = performance.now();
     const tell = () => show(Math.floor((performance.now() - began) / 1000));
     tell();
     const timer = setInterval(tell, 1000);
+    const progress = pyrometer.progress(what.doing, what.seconds);
     try {
-      const answer = await pyrometer.post(url, body, limitMs);
-      toast("ok", what.done, answer.text || "Done");
+      const answer = await work();
+      progress.end("ok", what.done, answer.text || "Done", answer.follow);
+      return answer;
     } catch (failure) {
-      toast("critical", what.failed, failure.message);
+      progress.end("critical", what.failed, failure.message || String(failure));
+      return null;
     } finally {
       clearInterval(timer);
       show(null);
@@ -58,40 +34,93 @@
     }
   }
 
+  function run(what, work, show = () => {}) {
+    if (!underWay.has(what.key)) {
+      underWay.set(what.key, attempt(what, work, show).finally(() => underWay.delete(what.key)));
+    }
+    return underWay.get(what.key);
+  }
+
+  const runs = (key) => underWay.has(key);
+
+  // By name, from anywhere
+
+  /* The tiers that a flush of all means: models leave memory only when they are named. */
+  const dataCaches = () => pyrometer.state.answer.caches.filter((cache) => cache.tier !== "models");
+
+  /* A warm-up that failed is answered with 200 and says so. */
+  async function warmedUp(models) {
+    const answer = await pyrometer.post("/performance/warmup", models ? { models } : {}, WARMUP_LIMIT_MS);
+    if ((answer.results || []).some((result) => result.error)) throw new Error(answer.text);
+    return answer;
+  }
+
+  /* name: a model, or null for all. */
+  function warm(name, show) {
+    const all = name === null;
+    const models = plural(pyrometer.state.answer.models.length, "model");
+    return run(
+      {
+        key: all ? "warm" : `warm ${name}`,
+        doing: `Warming up ${all ? models : name}`,
+        done: `Warmed up ${all ? "all models" : name}`,
+        failed: all ? "Not all models warmed up" : `Warm up ${name} failed`,
+      },
+      () => warmedUp(all ? null : [name]),
+      show,
+    );
+  }
+
+  /* body: {}, {tier} or {model}; label: what that is, in words. */
+  function flush(body, label, show) {
+    return run(
+      {
+        key: `flush ${JSON.stringify(body)}`,
+        doing: `Flushing ${label}`,
+        done: `Flushed ${label}`,
+        failed: `Flush ${label} failed`,
+      },
+      () => pyrometer.post("/performance/cache/clear", body, FLUSH_LIMIT_MS),
+      show,
+    );
+  }
+
+  /* What a flush of these caches would cost, as a question. */
+  function flushCost(caches) {
+    const sum = (field) => caches.reduce((total, cache) => total + (cache[field] || 0), 0);
+    if (caches.length === 1 && caches[0].tier === "models") {
+      return `Drop ${plural(sum("items"), "model")}, ${bytes(sum("bytes"))}, from memory? Their next requests load them again.`;
+    }
+    return `Flush ${plural(sum("items"), "item")}, ${bytes(sum("bytes"))}? The next requests run their models again.`;
+  }
+
+  // The buttons of the pages
+
   const elapsed = (seconds) => (seconds > 0 ? `, ${seconds} s` : "");
+  const busy = (button, running) => button.setAttribute("aria-disabled", String(running)); // keeps the focus, unlike disabled
 
   function warmModel(row, name) {
     const button = row.querySelector("[data-action=warmup]");
-    if (button.getAttribute("aria-disabled") === "true") return;
     const second = row.querySelector(".col-plan > .cell-2");
-    run(
-      { done: `Warmed up ${name}`, failed: `Warm up ${name} failed` },
-      "/performance/warmup", { models: [name] }, WARMUP_LIMIT_MS,
-      (seconds) => {
-        const running = seconds !== null;
-        button.setAttribute("aria-disabled", String(running)); // keeps the focus, unlike disabled
-        setText(button, running ? `Warming${elapsed(seconds)}` : "Warm up");
-        row.dataset.progress = running ? "Loading, then running 1, 8 and 32 rows" : "";
-        if (running) setText(second, row.dataset.progress);
-        else pyrometer.redraw();
-      },
-    );
+    return warm(name, (seconds) => {
+      const running = seconds !== null;
+      busy(button, running);
+      setText(button, running ? `Warming${elapsed(seconds)}` : "Warm up");
+      row.dataset.progress = running ? "Loading, then running 1, 8 and 32 rows" : "";
+      if (!running) pyrometer.redraw();
+      else if (second) setText(second, row.dataset.progress);
+    });
   }
 
   function warmAll() {
     const button = byId("warm-all");
-    if (button.getAttribute("aria-disabled") === "true") return;
-    const models = pyrometer.state.answer.models.length;
-    run(
-      { done: "Warmed up all models", failed: "Warm up all failed" },
-      "/performance/warmup", {}, WARMUP_LIMIT_MS,
-      (seconds) => {
-        const running = seconds !== null;
-        button.setAttribute("aria-disabled", String(running));
-        const words = running ? `Warming up ${plural(models, "model")}${elapsed(seconds)}` : "Warm up all";
-        setText(button.querySelector(".button-text"), words);
-      },
-    );
+    const models = plural(pyrometer.state.answer.models.length, "model");
+    return warm(null, (seconds) => {
+      const running = seconds !== null;
+      busy(button, running);
+      const words = running ? `Warming up ${models}${elapsed(seconds)}` : "Warm up all";
+      setText(button.querySelector(".button-text"), words);
+    });
   }
 
   /* Ask in the place of `host`'s content; resolves to true when confirmed. */
@@ -122,40 +151,39 @@
     });
   }
 
-  function flush(body, label, button) {
+  function flushWith(button, body, label) {
     const words = button.querySelector(".button-text") || button;
     const verb = words.textContent;
-    run(
-      { done: `Flushed ${label}`, failed: `Flush ${label} failed` },
-      "/performance/cache/clear", body, FLUSH_LIMIT_MS,
-      (seconds) => setText(words, seconds === null ? verb : "Flushing"),
-    );
+    return flush(body, label, (seconds) => setText(words, seconds === null ? verb : "Flushing"));
   }
 
-  const cost = (items, size) =>
-    `Flush ${plural(items, "item")}, ${bytes(size)}? The next requests run their models again.`;
-
   async function flushTier(row, cache) {
+    if (row.classList.contains("confirming")) return;
     const verb = `Flush ${cache.label.toLowerCase()}`;
-    if (!(await confirmInPlace(row, "td", cost(cache.items, cache.bytes), verb))) return;
-    flush({ tier: cache.tier }, cache.label, row.querySelector("[data-action=flush]"));
+    if (!(await confirmInPlace(row, "td", flushCost([cache]), verb))) return;
+    flushWith(row.querySelector("[data-action=flush]"), { tier: cache.tier }, cache.label);
   }
 
   async function flushAll() {
-    const caches = pyrometer.state.answer.caches;
-    const sum = (field) => caches.reduce((total, cache) => total + (cache[field] || 0), 0);
-    const text = cost(sum("items"), sum("bytes"));
-    if (!(await confirmInPlace(byId("panel-caches-head"), "div", text, "Flush all caches"))) return;
-    flush({}, "all caches", byId("flush-all"));
+    const head = byId("panel-caches-head");
+    if (head.classList.contains("confirming")) return;
+    const text = flushCost(dataCaches());
+    if (!(await confirmInPlace(head, "div", text, "Flush all caches"))) return;
+    flushWith(byId("flush-all"), {}, "all caches");
   }
 
   const allow = (id, allowed) => {
     if (byId(id).disabled === allowed) byId(id).disabled = !allowed;
   };
 
-  pyrometer.toast = toast;
   pyrometer.actions = {
+    run,
+    runs,
+    warm,
     warmModel,
+    flush,
+    flushCost,
+    dataCaches,
     flushTier,
     confirmInPlace,
     allowWarmAll: (allowed) => allow("warm-all", allowed),

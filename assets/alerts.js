@@ -4,7 +4,7 @@
   "use strict";
   const pyrometer = (window.pyrometer = window.pyrometer || {});
   const { byId, element, setText, setStatus } = pyrometer.dom;
-  const { clock, day, duration, plural, known } = pyrometer.format;
+  const { clock, count, day, duration, number, percent, plural, known } = pyrometer.format;
   const LIMIT_MS = 30000;
   const NAME_KEY = "pyrometer-name";
   const SILENCES = { "15m": "15 minutes", "1h": "1 hour", "8h": "8 hours", "1d": "1 day", "7d": "7 days" };
@@ -53,23 +53,68 @@
     setText(row.querySelector(".col-since"), known(alert.for_s) ? duration(alert.for_s) : "");
   }
 
+  const fillRows = (kind, alerts, blank) =>
+    pyrometer.tables.fillTables(kind, alerts, (alert) => alert.key, newRow, fill, blank);
+  const firingOf = (alerts) => alerts.filter((alert) => FIRES.has(alert.state)).length;
+
+  function inWords(alerts) {
+    const firing = firingOf(alerts);
+    return firing ? `${firing} firing of ${alerts.length}` : `none firing of ${alerts.length}`;
+  }
+
   function draw(state) {
     const alerts = state.answer.alerts || [];
-    const body = byId("alerts-body");
-    const rows = new Map([...body.children].map((row) => [row.dataset.alert, row]));
-    alerts.forEach((alert, place) => {
-      const row = rows.get(alert.key) || newRow();
-      rows.delete(alert.key);
-      fill(row, alert);
-      if (body.children[place] !== row) body.insertBefore(row, body.children[place] || null);
-    });
-    for (const row of rows.values()) row.remove();
-    const firing = alerts.filter((alert) => FIRES.has(alert.state)).length;
-    setText(byId("readout-alerts"), firing ? `${firing} firing of ${alerts.length}` : `none firing of ${alerts.length}`);
+    fillRows("alerts", alerts, "No rules: nothing is watched");
+    setText(byId("readout-alerts"), inWords(alerts));
     const history = state.answer.history;
-    const lost = history && !history.recording ? `History is not recorded: ${history.problem}` : "";
-    setText(byId("empty-alerts"), lost || "No rules: nothing is watched");
-    byId("empty-alerts").hidden = alerts.length > 0 && !lost;
+    if (!history || history.recording) return;
+    setText(byId("empty-alerts"), `History is not recorded: ${history.problem}`);
+    byId("empty-alerts").hidden = false;
+  }
+
+  /* On the Live page only what fires, is about to or has just ended. */
+  function drawFiring(state) {
+    const alerts = state.answer.alerts || [];
+    const telling = alerts.filter((alert) => FIRES.has(alert.state) || ["pending", "resolved", "error"].includes(alert.state));
+    telling.sort((a, b) => FIRES.has(b.state) - FIRES.has(a.state));
+    const quiet = alerts.length ? `Nothing fires; ${plural(alerts.length, "alert")} watched` : "No rules: nothing is watched";
+    fillRows("firing", telling, quiet);
+    setText(byId("readout-firing"), inWords(alerts));
+  }
+
+  function objectiveRow() {
+    const { cell, twoLines } = pyrometer.tables;
+    const meter = element("div", "meter", element("div", "meter-fill"));
+    return element("tr", "", [
+      cell("objective", twoLines()),
+      cell("good", "", "good", true),
+      cell("budget", [element("div", "bytes-words"), meter]),
+      cell("requests", "", "requests", true),
+      cell("burn"),
+    ]);
+  }
+
+  /* Whole days or hours, as windows are. */
+  const span = (seconds) => (seconds % 86400 ? duration(seconds).replace(" 0 min", "") : `${seconds / 86400} d`);
+  const burnWords = (burn) => `${number(burn.long_burn)}x in ${span(burn.long_s)}`;
+
+  function fillObjective(row, slo) {
+    const [name, target] = row.querySelectorAll(".col-objective > div");
+    setText(name, slo.name.replaceAll("_", " "));
+    const within = slo.threshold_ms ? ` within ${number(slo.threshold_ms)} ms` : "";
+    setText(target, `${slo.objective_percent} % good${within} over ${span(slo.window_s)}`);
+    setText(row.querySelector(".col-good"), known(slo.good_percent) ? `${percent(slo.good_percent)} %` : "–");
+    const left = slo.budget_left_percent;
+    setText(row.querySelector(".bytes-words"), known(left) ? `${number(left)} %` : "no requests yet");
+    const fill = row.querySelector(".meter-fill");
+    fill.style.width = `${known(left) ? Math.max(0, Math.min(100, left)).toFixed(1) : 0}%`;
+    setText(row.querySelector(".col-requests"), count(slo.requests));
+    setText(row.querySelector(".col-burn"), slo.burns.map(burnWords).join(", "));
+  }
+
+  function drawObjectives(state) {
+    const blank = "No objectives. An [[slo]] in the alert rules appears here with its error budget.";
+    pyrometer.tables.fillTables("objectives", state.answer.slos || [], (slo) => slo.name, objectiveRow, fillObjective, blank);
   }
 
   function dialog(title, body, foot, from) {
@@ -229,7 +274,9 @@
     }
   }
 
-  (pyrometer.drawers = pyrometer.drawers || []).push(draw);
+  pyrometer.pages.add("alerts", { draw });
+  pyrometer.pages.add("alerts", { draw: drawObjectives });
+  pyrometer.pages.add("live", { draw: drawFiring });
   (pyrometer.starters = pyrometer.starters || []).push(() => {
     byId("edit-rules").addEventListener("click", openRules);
   });

@@ -1,22 +1,27 @@
 /* One cursor for all time charts: the second under the pointer, every series' exact value.
 
    Without a pointer the read-outs show the newest values. Arrow keys move the cursor by one
-   second, with Shift by ten; Escape puts it away. */
+   second or step, with Shift by ten; Escape puts it away. */
 (function () {
   "use strict";
   const pyrometer = (window.pyrometer = window.pyrometer || {});
   const { byId, element } = pyrometer.dom;
-  const { figure, clock, known } = pyrometer.format;
+  const { figure, known } = pyrometer.format;
   const EVENT_NEAR_S = 4;
   let at = null; // seconds of the server's clock, or null
 
-  /* The row of that second, or null where there is none. */
-  function rowAt(state, seconds) {
+  /* The row nearest to that second, or null where none is within a step. */
+  function rowAt(source, seconds) {
     let best = null;
-    for (const row of state.rows) {
+    for (const row of source.rows) {
       if (best === null || Math.abs(row[0] - seconds) < Math.abs(best[0] - seconds)) best = row;
     }
-    return best && Math.abs(best[0] - seconds) <= 1.5 ? best : null;
+    return best && Math.abs(best[0] - seconds) <= (source.stepS || 1) / 2 + 1 ? best : null;
+  }
+
+  function newestRow(source, shift = 0) {
+    const rows = pyrometer.charts.rowsShown(source, shift);
+    return rows.length ? rows[rows.length - 1] : null;
   }
 
   function item(label, value, unit, colour) {
@@ -38,25 +43,42 @@
     return near.length ? near[near.length - 1] : null;
   }
 
+  function valueOf(row, column) {
+    return row && column > 0 ? row[column] : null;
+  }
+
+  /* The period before at the same place, beside its line. */
+  function earlier(chart, trace) {
+    const before = pyrometer.charts.previousOf(chart);
+    if (!before) return null;
+    const row = at === null ? newestRow(before, before.shift) : rowAt(before, at - before.shift);
+    return { value: valueOf(row, before.columns.indexOf(trace.meta.column)) };
+  }
+
   function readOut(chart, state) {
-    const row = at === null ? state.rows[state.rows.length - 1] : rowAt(state, at);
+    const source = pyrometer.charts.sourceOf(chart);
+    const row = at === null ? newestRow(source) : rowAt(source, at);
     const { unit, extras } = chart.gd.layout.meta;
     const tokens = pyrometer.charts.theme().tokens;
-    const columns = pyrometer.charts.columnsOf(chart, state);
+    const columns = pyrometer.charts.columnsOf(chart, source);
     const parts = [];
     if (at !== null) {
       const event = eventNear(state, at);
       if (event) parts.push(element("span", "event", event.text));
-      parts.push(element("time", "", clock(at)));
+      parts.push(element("time", "", pyrometer.time.moment(at)));
     }
     chart.gd.data.forEach((trace, index) => {
       if (trace.meta.area) return;
-      const value = row && columns[index] > 0 ? row[columns[index]] : null;
-      parts.push(item(trace.name, value, unit, tokens[trace.meta.token]));
+      if (trace.type === "heatmap") {
+        for (const [label, value] of pyrometer.cores.inWords(source, row)) parts.push(item(label, value, unit));
+        return;
+      }
+      const before = trace.meta.previous ? earlier(chart, trace) : { value: valueOf(row, columns[index]) };
+      const label = trace.meta.previous ? `${trace.meta.of} before` : trace.name;
+      if (before) parts.push(item(label, before.value, unit, tokens[trace.meta.token]));
     });
     for (const extra of extras) {
-      const column = state.columns.indexOf(extra.column);
-      parts.push(item(extra.label, row && column > 0 ? row[column] : null, extra.unit));
+      parts.push(item(extra.label, valueOf(row, source.columns.indexOf(extra.column)), extra.unit));
     }
     byId(`readout-${chart.name}`).replaceChildren(...parts);
   }
@@ -66,6 +88,7 @@
     if (!state.answer) return;
     const [from, to] = pyrometer.charts.range();
     for (const chart of pyrometer.charts.all.values()) {
+      if (!pyrometer.charts.onPage(chart)) continue;
       const line = chart.el.querySelector(".chart-cursor");
       const ms = at === null ? null : pyrometer.charts.axisTime(at);
       line.hidden = ms === null || ms < from || ms > to;
@@ -105,7 +128,8 @@
     event.preventDefault();
     const [from, to] = pyrometer.charts.range().map(pyrometer.charts.fromAxis);
     const start = at === null ? Math.round(to) : at;
-    const moved = start + steps[event.key] * (event.shiftKey ? 10 : 1);
+    const { stepS } = pyrometer.charts.sourceOf(pyrometer.charts.all.get(event.target.dataset.chart));
+    const moved = start + steps[event.key] * (event.shiftKey ? 10 : 1) * (stepS || 1);
     move(Math.min(Math.round(to), Math.max(Math.round(from), moved)));
   }
 

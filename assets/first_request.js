@@ -55,7 +55,7 @@
     const code = element("code", "");
     code.id = "first-request";
     note.replaceChildren(
-      element("div", "", "No requests in the last 10 minutes. Latency will appear here with the next one:"),
+      element("div", "first-words"),
       element("div", "curl", [code, copyButton(code)]),
     );
     return code;
@@ -73,5 +73,7 @@
     if (!asked.has(key)) learn(key, model.name);
     const code = note.querySelector("code") || build(note);
     pyrometer.dom.setText(code, asked.get(key));
+    const words = `No requests in the ${pyrometer.time.words()}. Latency will appear here with the next one:`;
+    pyrometer.dom.setText(note.querySelector(".first-words"), words);
   };
 })();

@@ -1,7 +1,9 @@
 /* The poll loop and the state of the page.
 
-   dcc.Interval ticks once a second -> at most one GET /performance/live?since=SEQ in flight
-   -> the last 10 minutes of points -> every drawer in `pyrometer.drawers`.
+   dcc.Interval ticks once a second -> every 1, 5 or 30 of them (`pyrometer.time.live`) at most
+   one GET /performance/live?since=SEQ in flight
+   -> the last 10 minutes of points -> every drawer in `pyrometer.drawers`, then those of
+   the page that is shown (`pyrometer.pages`).
    phase: waiting -> live <-> stale; paused by the operator. The loop recovers unaided. */
 (function () {
   "use strict";
@@ -29,7 +31,7 @@
   pyrometer.drawers = pyrometer.drawers || [];
 
   let busy = false;
-  const faults = new Set();
+  let ticks = 0; // since the last answer was asked for
 
   function reset(instance) {
     Object.assign(state, { seq: 0, instance, rows: [], advancedAt: performance.now() });
@@ -57,6 +59,15 @@
     return state.answer ? state.answer.time : Date.now() / 1000;
   }
 
+  /* Parts that have not changed are not sent again, of some only the fields that have. */
+  function merged(known, { patches, ...sent }) {
+    const whole = { ...known, ...sent };
+    for (const [part, rows] of Object.entries(patches || {})) {
+      whole[part] = known[part].map((row, place) => (rows[place] ? { ...row, ...rows[place] } : row));
+    }
+    return whole;
+  }
+
   function accept(answer) {
     if (state.instance !== null && answer.instance !== state.instance) {
       reset(answer.instance);
@@ -66,8 +77,8 @@
     Object.assign(state, {
       instance: answer.instance,
       seq: answer.seq,
-      answer,
-      columns: answer.columns || [],
+      answer: merged(state.seq > 0 ? state.answer : {}, answer),
+      columns: answer.columns || state.columns,
       answeredAt: Date.now() / 1000,
     });
     append(answer.points || []);
@@ -86,15 +97,18 @@
   }
 
   async function poll() {
-    if (busy || document.hidden || state.phase === "paused") return;
+    const paused = pyrometer.time.live() === 0;
+    if (busy || document.hidden || (paused && state.answer)) return;
     busy = true;
+    ticks = 0;
     try {
       if (!accept(await ask())) accept(await ask());
       const frozen = performance.now() - state.advancedAt > FROZEN_MS;
-      if (state.phase !== "paused") enter(frozen ? "stale" : "live", "no new figures");
+      if (pyrometer.time.live() === 0) enter("paused", "");
+      else enter(frozen ? "stale" : "live", "no new figures");
       draw();
     } catch (failure) {
-      if (state.phase !== "paused") enter("stale", "no answer");
+      if (pyrometer.time.live() !== 0 || !state.answer) enter("stale", "no answer");
     } finally {
       busy = false;
     }
@@ -105,7 +119,7 @@
     byId("console").dataset.phase = phase === "stale" && !state.answer ? "waiting" : phase;
     const since = state.answer ? ` since ${clock(latest())}` : "";
     const words = {
-      live: "Live",
+      live: pyrometer.time.live() > 1 ? `Every ${pyrometer.time.live()} s` : "Live",
       paused: `Paused${since.replace("since", "at")}`,
       stale: `Stale: ${problem}${since}, retrying`,
     };
@@ -130,50 +144,41 @@
     if (health.key === key) return;
     health.key = key;
     setText(byId("health-announce"), text);
-    const title = byId("console").dataset.title;
-    document.title = status === "ok" ? title : `${stale ? "stale" : status} - ${title}`;
+    pyrometer.router.prefix(status === "ok" ? "" : stale ? "stale" : status);
   }
 
   function draw() {
     const up = state.answer.time - state.answer.started;
     setText(byId("server-version"), `version ${state.answer.version}`);
     setText(byId("server-uptime"), up >= 0 ? `up ${duration(up)}` : "");
-    for (const drawer of pyrometer.drawers) {
-      try {
-        drawer(state);
-      } catch (fault) {
-        if (!faults.has(fault.message)) console.error("pyrometer drawer:", fault);
-        faults.add(fault.message);
-      }
-    }
+    for (const drawer of pyrometer.drawers) pyrometer.guard("drawer", () => drawer(state));
+    pyrometer.pages.draw(state);
   }
 
-  function pauseOrResume() {
-    if (state.phase === "paused") {
-      state.phase = state.answer ? "live" : "waiting";
-      poll();
-    } else {
-      enter("paused", "");
-    }
+  function rateChanged() {
+    const rate = pyrometer.time.live();
+    if (rate === rateChanged.last) return;
+    rateChanged.last = rate;
+    if (!state.answer) return;
+    if (rate === 0) return enter("paused", "");
+    if (state.phase !== "stale") enter("live", "");
+    poll();
   }
 
-  function ready() {
-    if (ready.done || !byId("live-badge")) return Boolean(ready.done);
-    ready.done = true;
-    byId("live-badge").addEventListener("click", pauseOrResume);
+  function tick() {
+    ticks += 1;
+    if (pyrometer.router.current() && ticks >= pyrometer.time.live()) poll();
+    return window.dash_clientside.no_update;
+  }
+
+  (pyrometer.starters = pyrometer.starters || []).push(() => {
+    byId("live-badge").addEventListener("click", () => pyrometer.time.pauseOrResume());
     document.addEventListener("visibilitychange", poll);
-    for (const start of pyrometer.starters || []) start();
-    return true;
-  }
-
+    pyrometer.time.on(rateChanged);
+  });
   pyrometer.latest = latest;
   pyrometer.poll = poll;
   pyrometer.redraw = () => state.answer && draw();
   window.dash_clientside = window.dash_clientside || {};
-  window.dash_clientside.pyrometer = {
-    tick: function () {
-      if (ready()) poll();
-      return window.dash_clientside.no_update;
-    },
-  };
+  window.dash_clientside.pyrometer = { tick };
 })();

@@ -69,5 +69,5 @@
   }
 
   pyrometer.phases = { ownTimes, paint };
-  (pyrometer.drawers = pyrometer.drawers || []).push(draw);
+  pyrometer.pages.add("live", { draw });
 })();

@@ -23,6 +23,16 @@
     for (const row of have.values()) row.remove();
   }
 
+  /* Fill every table of a kind on the page that is shown: its rows, and the words where none. */
+  function fillTables(kind, items, keyOf, make, fill, blank) {
+    for (const body of pyrometer.router.view().querySelectorAll(`[data-rows="${kind}"]`)) {
+      rows(body, items, keyOf, make, fill);
+      const note = body.closest(".table-scroll").querySelector(".table-empty");
+      setText(note, blank);
+      note.hidden = items.length > 0;
+    }
+  }
+
   const cell = (name, content, label, end) => {
     const node = element("td", `col-${name}${end ? " text-end" : ""}`, content);
     if (label) node.dataset.label = label;
@@ -100,11 +110,10 @@
 
   function drawModels(state) {
     const models = state.answer.models || [];
-    rows(byId("models-body"), models, (model) => `${model.name}\n${model.version}`, modelRow, fillModel);
+    const blank = "No models. Each folder of the model repository that holds a model appears here.";
+    fillTables("models", models, (model) => `${model.name}\n${model.version}`, modelRow, fillModel, blank);
     const warm = models.filter((model) => model.state === "warm").length;
     setText(byId("readout-models"), models.length ? `${warm} of ${models.length} warm` : "");
-    setText(byId("empty-models"), "No models. Each folder of the model repository that holds a model appears here.");
-    byId("empty-models").hidden = models.length > 0;
     pyrometer.actions.allowWarmAll(models.length > 0);
   }
 
@@ -145,9 +154,7 @@
 
   function drawCaches(state) {
     const caches = state.answer.caches || [];
-    rows(byId("caches-body"), caches, (cache) => cache.tier, cacheRow, fillCache);
-    setText(byId("empty-caches"), "No caches: every request runs its model");
-    byId("empty-caches").hidden = caches.length > 0;
+    fillTables("caches", caches, (cache) => cache.tier, cacheRow, fillCache, "No caches: every request runs its model");
     pyrometer.actions.allowFlushAll(caches);
   }
 
@@ -179,9 +186,7 @@
 
   function drawQueues(state) {
     const queues = state.answer.queues || [];
-    rows(byId("queues-body"), queues, (queue) => queue.queue, queueRow, fillQueue);
-    setText(byId("empty-queues"), "Queues appear with the first figures");
-    byId("empty-queues").hidden = queues.length > 0;
+    fillTables("queues", queues, (queue) => queue.queue, queueRow, fillQueue, "Queues appear with the first figures");
   }
 
   function eventRow() {
@@ -201,10 +206,11 @@
 
   function drawEvents(state) {
     const events = [...(state.answer.events || [])].sort((a, b) => b.t - a.t);
-    rows(byId("events-list"), events, (event) => `${event.t} ${event.kind} ${event.text}`, eventRow, fillEvent);
-    setText(byId("empty-events"), "Loads, warm-ups, flushes and failures will be listed here");
-    byId("empty-events").hidden = events.length > 0;
+    const keyOf = (event) => `${event.t} ${event.kind} ${event.text}`;
+    fillTables("events", events, keyOf, eventRow, fillEvent, "Loads, warm-ups, flushes and failures will be listed here");
   }
 
-  (pyrometer.drawers = pyrometer.drawers || []).push(drawModels, drawCaches, drawQueues, drawEvents);
+  pyrometer.tables = { fillTables, rows, cell, twoLines, titled, button };
+  for (const draw of [drawModels, drawCaches, drawQueues, drawEvents]) pyrometer.pages.add("live", { draw });
+  pyrometer.pages.add("system", { draw: drawQueues });
 })();

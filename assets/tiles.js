@@ -1,4 +1,4 @@
-/* Tiles: number, status, change in words, sparkline from the buffer. */
+/* Tiles: number, status, change in words, and its course over the range that is shown. */
 (function () {
   "use strict";
   const pyrometer = (window.pyrometer = window.pyrometer || {});
@@ -8,13 +8,12 @@
   const [WIDTH, HEIGHT, STEPS] = [240, 26, 120];
   const FROM_ZERO = new Set(["requests_per_s", "error_percent", "hit_percent", "p50_ms", "p95_ms", "p99_ms", "cpu_percent"]);
 
-  /* The window in STEPS slots, each the maximum of its seconds; null where there is none. */
-  function slots(state, column) {
-    const start = pyrometer.latest() - pyrometer.WINDOW_S;
+  /* The range in STEPS slots, each the maximum of its seconds; null where there is none. */
+  function slots(rows, column, { from, seconds }) {
     const values = Array(STEPS).fill(null);
-    for (const row of state.rows) {
+    for (const row of rows) {
       const value = row[column];
-      const slot = Math.min(STEPS - 1, Math.floor(((row[0] - start) / pyrometer.WINDOW_S) * STEPS));
+      const slot = Math.min(STEPS - 1, Math.floor(((row[0] - from) / seconds) * STEPS));
       if (slot < 0 || !known(value)) continue;
       if (values[slot] === null || value > values[slot]) values[slot] = value;
     }
@@ -56,7 +55,7 @@
     if (stroke.getAttribute("d") !== line) stroke.setAttribute("d", line);
   }
 
-  function drawTile(tile, state) {
+  function drawTile(tile) {
     const node = byId(`tile-${tile.id}`);
     if (!node) return;
     const unit = node.querySelector(".tile-unit").textContent;
@@ -67,15 +66,15 @@
     node.toggleAttribute("data-empty", !known(tile.value));
     const words = known(tile.value) ? tile.delta : tile.reason || "no data";
     setText(node.querySelector(".tile-words"), words || "no minute before to compare with");
-    const column = state.columns.indexOf(tile.id);
-    const line = column > 0 ? path(slots(state, column), FROM_ZERO.has(tile.id)) : "";
+    const source = pyrometer.charts.sourceFor([tile.id]);
+    const column = source.columns.indexOf(tile.id);
+    const line = column > 0 ? path(slots(source.rows, column, pyrometer.time.range()), FROM_ZERO.has(tile.id)) : "";
     spark(node.querySelector(".tile-spark"), line);
   }
 
   function draw(state) {
-    for (const tile of state.answer.tiles || []) drawTile(tile, state);
+    for (const tile of state.answer.tiles || []) drawTile(tile);
   }
 
-  pyrometer.spark = { slots, path };
-  (pyrometer.drawers = pyrometer.drawers || []).push(draw);
+  pyrometer.pages.add("live", { draw });
 })();

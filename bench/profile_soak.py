@@ -25,6 +25,8 @@ from engine.profiling.slices import SLICE_NODES, SLICE_S, SLICES
 from engine.telemetry.record import ProcessMemory
 
 THREADS, DEEPEST, NAMES, HZ = 4, 400, 30_000, 99.0
+LOOKS_AHEAD = 50
+"""A slice: enough for it to be full."""
 MOST_GROWTH_MB = 5.0
 
 
@@ -75,7 +77,9 @@ def main() -> int:
             thread.start()
         profiler.start()
         for _ in tqdm(range(SLICES + 1), desc="an hour, ahead of time", unit="slice"):
-            time.sleep(0.15)
+            for _ in range(LOOKS_AHEAD):
+                time.sleep(0.001)
+                profiler.sampler.look(round(1e9 * SLICE_S / LOOKS_AHEAD))
             clock.added_s += SLICE_S
             profiler.slices.keep(clock())
         give_back_memory()

@@ -1,4 +1,4 @@
-"""The alerts panel: what fires, what is silenced, and the way to the rules."""
+"""Alerts: what fires, in short and in full, the objectives, and the way to the rules."""
 
 from __future__ import annotations
 
@@ -15,6 +15,40 @@ ALERT_COLUMNS = (
     Column("since", "For", "end"),
     Column("action", "", "end"),
 )
+OBJECTIVE_COLUMNS = (
+    Column("objective", "Objective"),
+    Column("good", "Good", "end"),
+    Column("budget", "Error budget left"),
+    Column("requests", "Requests", "end"),
+    Column("burn", "Burn rate"),
+)
+
+
+def firing_panel() -> html.Section:
+    """What fires, waits to fire or has just ended, and the way to all alerts."""
+    note = html.Div(id="readout-firing", className="readout num")
+    all_alerts = html.A("All alerts", href="/alerts", className="action btn btn-sm btn-link")
+    return panel(
+        "panel-firing",
+        "Alerts",
+        "",
+        table("firing", ALERT_COLUMNS),
+        span=12,
+        head=(note, all_alerts),
+    )
+
+
+def objectives_panel() -> html.Section:
+    """Every objective, how much of its error budget is left and how fast it burns."""
+    note = html.Div(className="readout")
+    return panel(
+        "panel-objectives",
+        "Objectives",
+        "",
+        table("objectives", OBJECTIVE_COLUMNS),
+        span=12,
+        head=(note,),
+    )
 
 
 def alerts_panel() -> html.Section:

@@ -1,9 +1,4 @@
-"""Time charts: what each draws, its figure, its panel.
-
-    ChartSpec
-      series   lines, each one column of the live answer; drawn in order
-      areas    fills under or between columns, drawn below the lines
-      extras   columns that are only read out in words (another unit, no second axis)
+"""Time charts: figures and panels of the specs in chart_specs.
 
 The console mounts every figure empty; charts.js finds each trace's column and colour in
 the trace's meta and extends it. An area is a trace of its own whose gaps are zero, because
@@ -14,13 +9,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from dash import dcc, html
 
 from components.catalogue import CatalogueEntries, by_name
+from components.chart_specs import Area, ChartSpec, Series
 from components.marks import panel
-from components.theme import TOKENS, Figure, Theme, template
+from components.theme import TOKENS, Figure, Theme, heat_scale, template
 
 MARGIN = {"l": 48, "r": 64, "t": 8, "b": 36, "pad": 0}
 CONFIG = {
@@ -31,119 +27,6 @@ CONFIG = {
 }
 
 Row = Sequence[float | None]
-
-
-class Series(NamedTuple):
-    """One line. token: its colour."""
-
-    column: str
-    label: str
-    token: str
-
-
-class Area(NamedTuple):
-    """A fill from the column `lower`, or from zero where that is "", up to `upper`."""
-
-    upper: str
-    token: str
-    lower: str = ""
-
-
-class Extra(NamedTuple):
-    """A column read out beside the lines."""
-
-    column: str
-    label: str
-    unit: str
-
-
-class ChartSpec(NamedTuple):
-    """One time chart; name gives the element ids panel-, chart-, graph- and readout-<name>."""
-
-    name: str
-    title: str
-    unit: str
-    height_px: int
-    span: int
-    series: tuple[Series, ...]
-    areas: tuple[Area, ...] = ()
-    extras: tuple[Extra, ...] = ()
-
-
-TRAFFIC = (
-    ChartSpec(
-        "latency",
-        "Latency",
-        "ms",
-        216,
-        6,
-        (
-            Series("p50_ms", "p50", "latency-1"),
-            Series("p95_ms", "p95", "latency-2"),
-            Series("p99_ms", "p99", "latency-3"),
-            Series("outside_ms", "in sockets", "series-6"),
-        ),
-        (Area("p99_ms", "latency-band", lower="p50_ms"),),
-    ),
-    ChartSpec(
-        "throughput",
-        "Throughput",
-        "requests/s",
-        216,
-        6,
-        (
-            Series("requests_per_s", "requests", "series-1"),
-            Series("errors_per_s", "errors", "critical"),
-        ),
-        (Area("requests_per_s", "series-1-fill"), Area("errors_per_s", "critical-fill")),
-    ),
-)
-
-SYSTEM = (
-    ChartSpec(
-        "cpu",
-        "CPU",
-        "%",
-        160,
-        3,
-        (
-            Series("system_cpu_percent", "host", "series-6"),
-            Series("cpu_percent", "server", "series-1"),
-        ),
-    ),
-    ChartSpec(
-        "memory",
-        "Memory",
-        "MB",
-        160,
-        3,
-        (Series("memory_mb", "server", "series-1"),),
-        (Area("memory_mb", "series-1-fill"),),
-        (Extra("system_memory_percent", "host", "%"),),
-    ),
-    ChartSpec(
-        "disk",
-        "Disk",
-        "MB/s",
-        160,
-        3,
-        (
-            Series("disk_read_mb_s", "read", "series-1"),
-            Series("disk_write_mb_s", "write", "series-2"),
-        ),
-    ),
-    ChartSpec(
-        "network",
-        "Network",
-        "MB/s",
-        160,
-        3,
-        (
-            Series("net_in_mb_s", "in", "series-1"),
-            Series("net_out_mb_s", "out", "series-2"),
-        ),
-    ),
-)
 
 
 def _finite(value: float | None) -> float | None:
@@ -195,6 +78,19 @@ def _edge(column: str, columns: Sequence[str], points: Sequence[Row]) -> dict[st
     }
 
 
+def _before(spec: ChartSpec, theme: Theme) -> list[dict[str, Any]]:
+    """The line of the period before, empty until it is compared."""
+    if not spec.headline:
+        return []
+    (label,) = (series.label for series in spec.series if series.column == spec.headline)
+    line = _trace(spec.headline, (), (), gap=None) | {
+        "name": "before",
+        "line": {"color": TOKENS[theme]["ink-3"], "width": 1, "dash": "dash"},
+        "meta": {"column": spec.headline, "token": "ink-3", "previous": True, "of": label},
+    }
+    return [line]
+
+
 def _milliseconds(seconds: float | None) -> float | None:
     return None if seconds is None else seconds * 1000.0
 
@@ -210,40 +106,65 @@ def time_figure(
     points: rows in the order of columns, column 0 the time in seconds; None and NaN are gaps.
     """
     areas = [edge for area in spec.areas for edge in _area(area, theme, columns, points)]
+    lines = [_line(series, theme, columns, points) for series in spec.series]
+    layout = _layout(spec, theme)
+    layout["yaxis"] = {
+        "rangemode": "tozero",
+        "fixedrange": True,
+        "nticks": 5,
+        "separatethousands": True,
+        "zeroline": False,
+        "exponentformat": "none",
+    }
+    return {"data": areas + _before(spec, theme) + lines, "layout": layout}
+
+
+def cores_figure(spec: ChartSpec, theme: Theme = "dark") -> Figure:
+    """The cores over time, a row each, empty; cores.js finds them in the history's columns."""
+    trace = {
+        "type": "heatmap",
+        "x": [],
+        "y": [],
+        "z": [],
+        "zmin": 0,
+        "zmax": 100,
+        "colorscale": heat_scale(),
+        "showscale": False,
+        "hoverinfo": "skip",
+        "ygap": 1,
+        "meta": {"column": "core_0_percent"},
+    }
+    layout = _layout(spec, theme)
+    layout["yaxis"] = {"type": "category", "fixedrange": True, "nticks": 8, "showgrid": False}
+    return {"data": [trace], "layout": layout}
+
+
+def _layout(spec: ChartSpec, theme: Theme) -> dict[str, Any]:
+    """What every chart over time shares; the y axis is its own."""
     return {
-        "data": areas + [_line(series, theme, columns, points) for series in spec.series],
-        "layout": {
-            "template": template(theme),
-            "height": spec.height_px,
+        "template": template(theme),
+        "height": spec.height_px,
+        "margin": MARGIN,
+        "uirevision": spec.name,
+        "dragmode": "zoom",
+        "hovermode": False,
+        "showlegend": False,
+        "xaxis": {
+            "type": "date",
+            "nticks": 6 if spec.span >= 6 else 3,
+            "showgrid": False,
+            "ticks": "",
+            "ticklabelstandoff": 6,
+            "tickformatstops": [
+                {"dtickrange": [None, 59_999], "value": "%H:%M:%S"},
+                {"dtickrange": [60_000, 43_199_999], "value": "%H:%M"},
+                {"dtickrange": [43_200_000, None], "value": "%-d %b"},
+            ],
+        },
+        "meta": {
             "margin": MARGIN,
-            "uirevision": spec.name,
-            "dragmode": "zoom",
-            "hovermode": False,
-            "showlegend": False,
-            "xaxis": {
-                "type": "date",
-                "nticks": 6 if spec.span >= 6 else 3,
-                "showgrid": False,
-                "ticks": "",
-                "ticklabelstandoff": 6,
-                "tickformatstops": [
-                    {"dtickrange": [None, 59_999], "value": "%H:%M:%S"},
-                    {"dtickrange": [60_000, None], "value": "%H:%M"},
-                ],
-            },
-            "yaxis": {
-                "rangemode": "tozero",
-                "fixedrange": True,
-                "nticks": 5,
-                "separatethousands": True,
-                "zeroline": False,
-                "exponentformat": "none",
-            },
-            "meta": {
-                "margin": MARGIN,
-                "unit": spec.unit,
-                "extras": [extra._asdict() for extra in spec.extras],
-            },
+            "unit": spec.unit,
+            "extras": [extra._asdict() for extra in spec.extras],
         },
     }
 
@@ -254,13 +175,15 @@ def _explanation(spec: ChartSpec, entries: CatalogueEntries) -> str:
     return "\n".join(f"{entry['label']}: {entry['help']}" for entry in named)
 
 
-def chart_panel(spec: ChartSpec, entries: CatalogueEntries = ()) -> html.Section:
+def chart_panel(
+    spec: ChartSpec, entries: CatalogueEntries = (), figure: Figure | None = None
+) -> html.Section:
     """A panel with one time chart: title and unit, the read-out, the mounted empty graph."""
     body = html.Div(
         [
             dcc.Graph(
                 id=f"graph-{spec.name}",
-                figure=time_figure(spec),
+                figure=time_figure(spec) if figure is None else figure,
                 config=CONFIG,
                 responsive=True,
                 style={"height": f"{spec.height_px}px"},

@@ -1,47 +1,86 @@
-"""What stands around every page: rail, top line, toasts."""
+"""What stands around the pages: rail, top line, toasts."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import dash_bootstrap_components as dbc
 from dash import dcc, html
 
+from components.catalogue import CatalogueEntries
 from components.marks import icon, status_mark
 from components.theme import browser_themes
 
 TICK_MS = 1000
 
 
-class Place(NamedTuple):
-    """A destination in the rail. href: a path or "#element" of our own, never from data."""
+class Page(NamedTuple):
+    """One page of the console.
 
-    href: str
+    name: its section is view-<name>; path: its URL; build: catalogue entries in, Dash tree
+    out; in_bar: a place of its own on a phone's bottom bar, not one under More.
+    """
+
+    name: str
+    path: str
     label: str
     icon: str
+    title: str
+    build: Callable[[CatalogueEntries], Any]
+    in_bar: bool = True
 
 
-def _link(place: Place, current: str) -> html.A:
-    marked = {"aria-current": "page"} if place.href == current else {}
+def _word(label: str) -> html.Span:
+    """A label; on a phone's bar only its first word is seen."""
+    first, _, rest = label.partition(" ")
+    words: list[Any] = [first]
+    if rest:
+        words.append(html.Span(f" {rest}", className="rail-rest-words"))
+    return html.Span(words, className="rail-word")
+
+
+def _link(page: Page) -> html.A:
     return html.A(
-        [icon(place.icon), html.Span(place.label, className="rail-word")],
-        href=place.href,
+        [icon(page.icon), _word(page.label)],
+        href=page.path,
         className="rail-link",
-        **marked,
+        **{"data-page": page.name},
     )
 
 
-def rail(title: str, version: str, places: Sequence[Place], current: str) -> html.Nav:
-    """The left rail; a bottom bar on a phone."""
+def _more(pages: Sequence[Page]) -> html.Div:
+    """The rest of the rail: in line on a wide screen, a sheet above the bar on a phone."""
+    return html.Div(
+        [
+            html.Button(
+                [icon("more"), _word("More")],
+                id="rail-more",
+                className="rail-link rail-more",
+                **{"type": "button", "aria-expanded": "false", "aria-controls": "rail-sheet"},
+            ),
+            html.Div([_link(page) for page in pages], id="rail-sheet", className="rail-sheet"),
+        ],
+        className="rail-rest",
+    )
+
+
+def rail(title: str, version: str, pages: Sequence[Page]) -> html.Nav:
+    """The left rail; a bottom bar on a phone. _router.js marks the page that is shown."""
     return html.Nav(
         [
             html.Div(
                 [html.Span(className="brand-mark"), html.Span(title, className="brand-word")],
                 className="brand",
             ),
-            html.Div([_link(place, current) for place in places], className="rail-links"),
+            html.Div(
+                [
+                    *(_link(page) for page in pages if page.in_bar),
+                    _more([page for page in pages if not page.in_bar]),
+                ],
+                className="rail-links",
+            ),
             html.Div(
                 [
                     html.Div(f"version {version}", id="server-version"),
@@ -52,6 +91,18 @@ def rail(title: str, version: str, places: Sequence[Place], current: str) -> htm
         ],
         className="rail",
         **{"aria-label": "Console"},
+    )
+
+
+def view(page: Page, entries: CatalogueEntries = ()) -> html.Section:
+    """A page's section, unseen until _router.js shows it."""
+    heading = f"view-{page.name}-title"
+    return html.Section(
+        [html.H2(page.title, id=heading, className="visually-hidden"), page.build(entries)],
+        id=f"view-{page.name}",
+        className="page-view",
+        hidden=True,
+        **{"aria-labelledby": heading},
     )
 
 
@@ -66,8 +117,24 @@ def _tool(button_id: str, icon_name: str, word: str, label: str) -> dbc.Button:
     )
 
 
+def _time_button() -> html.Div:
+    """The range in words; picker.js opens the picker below it."""
+    button = html.Button(
+        [
+            icon("time"),
+            html.Span("Last 10 minutes", id="window-label", className="num"),
+            icon("down"),
+        ],
+        id="time-button",
+        className="chip time-button",
+        title="Time range, refresh, comparison",
+        **{"type": "button", "aria-haspopup": "dialog", "aria-expanded": "false"},
+    )
+    return html.Div(button, id="time", className="time")
+
+
 def top_line() -> html.Header:
-    """Health in words, the window, live or stale, theme, export.
+    """Health in words, the range of time, live or stale, theme, export.
 
     The sentence changes every second; #health-announce, which screen readers follow, only
     when the status does.
@@ -91,8 +158,8 @@ def top_line() -> html.Header:
             ),
             html.Div(
                 [
-                    html.Span("last 10 minutes", id="window-label", className="window num"),
                     html.Button("Back to live", id="window-reset", className="chip", hidden=True),
+                    _time_button(),
                     html.Button(
                         [
                             html.Span(className="badge-dot", **{"aria-hidden": "true"}),
@@ -115,15 +182,17 @@ def top_line() -> html.Header:
 
 
 def frame(
-    page: Any, *, title: str, version: str, places: Sequence[Place], current: str
+    pages: Sequence[Page], entries: CatalogueEntries = (), *, title: str, version: str
 ) -> html.Div:
-    """The console around one page. live.js keeps data-phase: waiting, live, stale, paused."""
+    """The console around all pages. live.js keeps data-phase: waiting, live, stale, paused."""
+    table = [{"name": page.name, "path": page.path, "title": page.title} for page in pages]
+    views = [view(page, entries) for page in pages]
     return html.Div(
         [
             html.A("Skip to the figures", href="#page", className="skip"),
-            rail(title, version, places, current),
+            rail(title, version, pages),
             html.Div(
-                [top_line(), html.Main(page, id="page", className="page", tabIndex=-1)],
+                [top_line(), html.Main(views, id="page", className="page", tabIndex=-1)],
                 className="body",
             ),
             html.Div(id="toasts", className="toasts", **{"aria-live": "polite"}),
@@ -132,5 +201,5 @@ def frame(
         ],
         id="console",
         className="console",
-        **{"data-phase": "waiting", "data-title": title},
+        **{"data-phase": "waiting", "data-title": title, "data-pages": json.dumps(table)},
     )

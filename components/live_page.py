@@ -4,24 +4,14 @@ from __future__ import annotations
 
 from dash import html
 
-from components.alerts import alerts_panel
+from components.alerts import firing_panel
 from components.catalogue import CatalogueEntries
-from components.charts import SYSTEM, TRAFFIC, chart_panel
-from components.frame import Place
+from components.chart_specs import SATURATION, TRAFFIC
+from components.charts import chart_panel
+from components.heat import heat_panel
 from components.phases import phases_panel
 from components.tables import caches_panel, events_panel, models_panel, queues_panel
 from components.tiles import tiles
-
-PLACES = (
-    Place("/", "Live", "live"),
-    Place("#panel-alerts", "Alerts", "alerts"),
-    Place("#panel-models", "Models", "models"),
-    Place("#panel-phases", "Phases", "phases"),
-    Place("#panel-caches", "Caches", "caches"),
-    Place("#panel-queues", "Queues", "queues"),
-    Place("#panel-cpu", "System", "system"),
-    Place("#panel-events", "Events", "events"),
-)
 
 
 def live_page(entries: CatalogueEntries = ()) -> html.Div:
@@ -32,12 +22,13 @@ def live_page(entries: CatalogueEntries = ()) -> html.Div:
             html.Div(
                 [
                     *(chart_panel(spec, entries) for spec in TRAFFIC),
-                    alerts_panel(),
+                    heat_panel(),
+                    chart_panel(SATURATION, entries),
+                    firing_panel(),
                     models_panel(),
                     phases_panel(),
                     caches_panel(),
                     queues_panel(),
-                    *(chart_panel(spec, entries) for spec in SYSTEM),
                     events_panel(),
                 ],
                 className="grid",

@@ -51,25 +51,28 @@ def _heading(column: Column) -> html.Th:
     return html.Th(text, scope="col", className=f"col-{column.name} text-{column.align}")
 
 
-def table(name: str, columns: tuple[Column, ...]) -> html.Div:
-    """A scrolling table with a fixed head; its body is filled by tables.js."""
+def table(name: str, columns: tuple[Column, ...], place: str = "") -> html.Div:
+    """A scrolling table with a fixed head; tables.js fills its body, found by data-rows.
+
+    place: what its ids begin with where the same table stands on a second page.
+    """
     return html.Div(
         [
             dbc.Table(
                 [
                     html.Thead(html.Tr([_heading(column) for column in columns])),
-                    html.Tbody(id=f"{name}-body"),
+                    html.Tbody(id=f"{place}{name}-body", **{"data-rows": name}),
                 ],
                 className=f"table-{name}",
                 size="sm",
             ),
-            html.Div(id=f"empty-{name}", className="table-empty", hidden=True),
+            html.Div(id=f"empty-{place}{name}", className="table-empty", hidden=True),
         ],
-        id=f"{name}-table",
-        className="table-scroll",
+        id=f"{place}{name}-table",
+        className=f"table-scroll scroll-{name}",
         tabIndex=0,
         role="region",
-        **{"aria-labelledby": f"panel-{name}-title"},
+        **{"aria-labelledby": f"panel-{place}{name}-title"},
     )
 
 
@@ -129,23 +132,22 @@ def caches_panel() -> html.Section:
     )
 
 
-def queues_panel() -> html.Section:
+def queues_panel(place: str = "") -> html.Section:
     """Everything that can fill up: connections, threads, slots, queues, disk."""
     note = html.Div(className="readout")
-    return panel(
-        "panel-queues", "Queues", "", table("queues", QUEUE_COLUMNS), span=12, head=(note,)
-    )
+    body = table("queues", QUEUE_COLUMNS, place)
+    return panel(f"panel-{place}queues", "Queues", "", body, span=12, head=(note,))
 
 
 def events_panel() -> html.Section:
     """Warm-ups, flushes, loads, starts and failures, newest first."""
     body = html.Div(
         [
-            html.Ul(id="events-list", className="events"),
+            html.Ul(id="events-list", className="events", **{"data-rows": "events"}),
             html.Div(id="empty-events", className="table-empty", hidden=True),
         ],
         id="events-table",
-        className="table-scroll",
+        className="table-scroll scroll-events",
         tabIndex=0,
         role="region",
         **{"aria-labelledby": "panel-events-title"},

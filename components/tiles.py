@@ -1,6 +1,6 @@
 """The row of tiles: one number each, its course over the window, its change in words.
 
-live.js fills value, delta and sparkline; a tile links to the panel that explains it.
+tiles.js fills value, delta and sparkline; a tile links to what explains it.
 """
 
 from __future__ import annotations
@@ -14,23 +14,23 @@ from components.marks import status_mark
 
 
 class TileSpec(NamedTuple):
-    """One tile. name: its id in GET /performance/live; panel: the panel that explains it."""
+    """One tile. name: its id in GET /performance/live; href: the page or panel that explains it."""
 
     name: str
     label: str
     unit: str
-    panel: str
+    href: str
 
 
 TILES = (
-    TileSpec("requests_per_s", "Requests", "req/s", "panel-throughput"),
-    TileSpec("p50_ms", "Latency p50", "ms", "panel-latency"),
-    TileSpec("p95_ms", "Latency p95", "ms", "panel-latency"),
-    TileSpec("p99_ms", "Latency p99", "ms", "panel-latency"),
-    TileSpec("error_percent", "Errors", "%", "panel-throughput"),
-    TileSpec("hit_percent", "Cache hits", "%", "panel-caches"),
-    TileSpec("memory_mb", "Memory", "MB", "panel-memory"),
-    TileSpec("cpu_percent", "CPU", "%", "panel-cpu"),
+    TileSpec("requests_per_s", "Requests", "req/s", "#panel-throughput"),
+    TileSpec("p50_ms", "Latency p50", "ms", "#panel-latency"),
+    TileSpec("p95_ms", "Latency p95", "ms", "#panel-latency"),
+    TileSpec("p99_ms", "Latency p99", "ms", "#panel-latency"),
+    TileSpec("error_percent", "Errors", "%", "#panel-throughput"),
+    TileSpec("hit_percent", "Cache hits", "%", "/caches"),
+    TileSpec("memory_mb", "Memory", "MB", "/system#panel-memory"),
+    TileSpec("cpu_percent", "CPU", "%", "/system#panel-cpu"),
 )
 
 
@@ -64,7 +64,7 @@ def tile(spec: TileSpec, help_text: str = "") -> html.A:
         ],
         id=f"tile-{spec.name}",
         className="tile",
-        href=f"#{spec.panel}",
+        href=spec.href,
         title=help_text or None,
         **{"data-tile": spec.name, "data-status": "unknown", "data-empty": ""},
     )

@@ -27,10 +27,15 @@ def _setting(
     unit: str = "",
     low: float | None = None,
     high: float | None = None,
+    secret: bool = False,
+    url: bool = False,
 ) -> Any:
-    return field(
-        default=default, metadata={"help": help_text, "unit": unit, "low": low, "high": high}
-    )
+    """secret: whether it is set is all that is ever shown. url: its kind and host are.
+
+    A URL may hold credentials.
+    """
+    about = {"help": help_text, "unit": unit, "low": low, "high": high}
+    return field(default=default, metadata=about | {"secret": secret, "url": url})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,9 +140,13 @@ class Settings:
     spill: bool = _setting(True, "keep results of slow models and embeddings on disk too")
     spill_bytes: int = _setting(1024 * MIB, "budget on disk, each", unit="bytes", low=1_000_000)
     telemetry: bool = _setting(True, "record requests; off: no counts, times or history of them")
-    alert_webhook: str = _setting("", "http URL that alerts are posted to as JSON")
-    alert_apprise: str = _setting("", "Apprise URLs that alerts go to, separated by spaces")
-    otlp_endpoint: str = _setting("", "OTLP/HTTP URL that requests with a traceparent go to")
+    alert_webhook: str = _setting("", "http URL that alerts are posted to as JSON", url=True)
+    alert_apprise: str = _setting(
+        "", "Apprise URLs that alerts go to, separated by spaces", url=True
+    )
+    otlp_endpoint: str = _setting(
+        "", "OTLP/HTTP URL that requests with a traceparent go to", url=True
+    )
     history: bool = _setting(True, "keep what was recorded, on disk, over restarts")
     history_bytes: int = _setting(512 * MIB, "history on disk", unit="bytes", low=10_000_000)
     profile_hz: float = _setting(
@@ -212,3 +221,16 @@ def load_settings(
         values[name] = parse_value(table[name], text)
     values.update(overrides or {})
     return Settings(**values)
+
+
+def sources_of(
+    environ: Mapping[str, str], overrides: Mapping[str, Any] | None = None
+) -> dict[str, str]:
+    """Where `load_settings` takes each setting from that is given: a flag's or variable's name."""
+    shorts = {short: short.upper() for short in ("host", "port") if environ.get(short.upper())}
+    variables = {
+        variable.removeprefix(PREFIX).lower(): variable
+        for variable in environ
+        if variable.startswith(PREFIX)
+    }
+    return shorts | variables | {name: f"--{name.replace('_', '-')}" for name in overrides or ()}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future, wait
 from dataclasses import asdict
 from functools import cached_property
@@ -45,11 +45,13 @@ TIERS = ("models", "results", "embeddings", "responses")
 class Engine:
     """One engine over one repository. Several may live in one process.
 
-    Nothing is loaded until `start`.
+    Nothing is loaded until `start`. sources: where its settings came from, as far as that is
+    known; see engine.config.sources_of.
     """
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
+        self.sources: Mapping[str, str] = {}
         self.draining = False
         self.figures: dict[str, Callable[[], dict[str, Any]]] = {"engine": self._figures}
         names = (name.strip() for name in settings.preload.split(","))

@@ -29,6 +29,7 @@ def _model(engine: Engine, slot: Slot) -> dict[str, Any]:
     sums, outcomes = engine.ticker.totals.of_model(slot.entry.name)
     requests, hits = sums["requests"], sum(sums[f"{tier}_hits"] for tier in HIT_TIERS)
     plan = slot.model.plan if slot.model else None
+    queued, running = engine.runs.scheduler.waiting(slot.entry.name)
     return {
         "name": slot.entry.name,
         "version": slot.entry.version,
@@ -39,9 +40,13 @@ def _model(engine: Engine, slot: Slot) -> dict[str, Any]:
         "encoder": slot.entry.declared.encoder or None,
         "backend": slot.model.form if slot.model else None,
         "plan": _plan_words(plan),
+        "speedup": plan.speedup if plan else None,
         "reason": plan.reason if plan else None,
         "load_ms": slot.load_ms,
         "requests": requests,
+        "last_used": round(sums.newest_s, 1) or None,
+        "queued": queued,
+        "running": running,
         "outcomes": outcomes,
         "cold_starts": sums["cold_starts"],
         "p50_ms": percentile_ms(sums.durations, 0.5),

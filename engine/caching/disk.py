@@ -14,12 +14,15 @@ import logging
 import os
 import queue
 import threading
+import time
 from collections.abc import Callable, Iterator
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
 import diskcache
+
+from engine.caching.memory import Held
 
 log = logging.getLogger(__name__)
 DIGEST_BYTES = 16
@@ -137,6 +140,31 @@ class DiskTier:
 
     def __iter__(self) -> Iterator[bytes]:
         return iter(self._cache)
+
+    @property
+    def items(self) -> int:
+        return len(self._cache)
+
+    def groups(self) -> dict[str, Held]:
+        """What each group has on disk: a read of the whole table."""
+        # diskcache has no way to ask this; a value lies in its row or, when large, in a file.
+        rows = self._cache._sql(
+            "SELECT tag, COUNT(*), SUM(size + COALESCE(LENGTH(value), 0)) FROM Cache GROUP BY tag"
+        )
+        return {str(group): Held(items, size or 0) for group, items, size in rows.fetchall()}
+
+    def ages_s(self) -> tuple[float, float] | None:
+        """Ages of the oldest and of the median item; None while it is empty.
+
+        Reads half of the index of the times of storing.
+        """
+        asked = "SELECT store_time FROM Cache ORDER BY store_time LIMIT 1 OFFSET ?"
+        oldest = self._cache._sql(asked, (0,)).fetchone()
+        median = self._cache._sql(asked, (self.items // 2,)).fetchone() or oldest
+        if oldest is None:
+            return None
+        now_s = time.time()
+        return max(0.0, now_s - oldest[0]), max(0.0, now_s - median[0])
 
     def figures(self) -> dict[str, int]:
         """Counts, as the metrics show them."""

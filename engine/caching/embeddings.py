@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -33,11 +34,22 @@ class Embedded:
     misses: int
 
 
+@dataclass(slots=True)
+class EncoderUse:
+    """Rows of one encoder since start. encode_ns: what those encoded took."""
+
+    hits: int = 0
+    disk_hits: int = 0
+    encoded: int = 0
+    encode_ns: int = 0
+
+
 class EmbeddingCache:
-    """Rows by key in a memory tier, with one computation a row."""
+    """Rows by key in a memory tier, with one computation a row. use: by group."""
 
     def __init__(self, tier: MemoryTier, disk: DiskTier | None = None) -> None:
         self.tier, self.disk = tier, disk
+        self.use: dict[str, EncoderUse] = {}
         self._flights: dict[bytes, Future[np.ndarray]] = {}
         self._lock = threading.Lock()
 
@@ -48,7 +60,7 @@ class EmbeddingCache:
         all rows that nobody has. Raises what encode raised, here or in the other caller.
         """
         first_place = {key: place for place, key in reversed(list(enumerate(keys)))}
-        found, awaited, led = self._claim(first_place)
+        found, awaited, led = self._claim(first_place, group)
         if led:
             # Its own rows first, so that two callers never wait for each other.
             found |= self._encoded(led, [first_place[key] for key in led], encode, group)
@@ -58,7 +70,7 @@ class EmbeddingCache:
         return Embedded(vectors, hits=len(keys) - len(led), misses=len(led))
 
     def _claim(
-        self, keys: Iterable[bytes]
+        self, keys: Iterable[bytes], group: str
     ) -> tuple[dict[bytes, np.ndarray], dict[bytes, Future[np.ndarray]], list[bytes]]:
         """Rows found, rows that others are encoding, and rows that are now this caller's."""
         found, awaited, led = {}, {}, []
@@ -72,6 +84,7 @@ class EmbeddingCache:
                 else:
                     self._flights[key] = Future()
                     led.append(key)
+            self.use.setdefault(group, EncoderUse()).hits += len(found)
         return found, awaited, led
 
     def _encoded(
@@ -79,12 +92,15 @@ class EmbeddingCache:
     ) -> dict[bytes, np.ndarray]:
         encoded = self._read_back(keys)
         lacking = [(k, p) for k, p in zip(keys, places, strict=True) if k not in encoded]
+        began_ns = time.perf_counter_ns()
         try:
             vectors = encode([place for _, place in lacking]) if lacking else ()
+            encode_ns = time.perf_counter_ns() - began_ns
         except BaseException as error:
             for flight in self._landed(keys):
                 flight.set_exception(error)
             raise
+        self._note(group, len(encoded), len(lacking), encode_ns)
         for (key, _), vector in zip(lacking, vectors, strict=True):
             encoded[key] = kept = np.array(vector)
             kept.flags.writeable = False
@@ -106,6 +122,13 @@ class EmbeddingCache:
                 with contextlib.suppress(ValueError, KeyError):
                     found[key] = load_run(payload)[0][VECTOR]
         return found
+
+    def _note(self, group: str, disk_hits: int, encoded: int, encode_ns: int) -> None:
+        with self._lock:
+            use = self.use[group]
+            use.disk_hits += disk_hits
+            use.encoded += encoded
+            use.encode_ns += encode_ns
 
     def _landed(self, keys: list[bytes]) -> list[Future[np.ndarray]]:
         with self._lock:

@@ -107,6 +107,12 @@ class Scheduler:
         self._threads.append(thread)
         thread.start()
 
+    def waiting(self, name: str) -> tuple[int, int]:
+        """Jobs of a group that wait, and its runs under way."""
+        with self._changed:
+            group = self._groups.get(name)
+            return (len(group.jobs), group.running) if group is not None else (0, 0)
+
     def withdraw(self, job: Job) -> bool:
         """Take a job that has not begun out of its queue; False when it has."""
         with self._changed:

@@ -79,7 +79,7 @@ class Timeline:
             begins_s = float(stretch.monotonic_s[0] - stretch.elapsed_s[0]) + offset_s
         # Where the ring has every second, a short step is better off with it.
         short = window_s <= SECONDS or step_s < TIERS[1].step_s
-        until_s = begins_s if short else frames.grid.until_s
+        until_s = min(begins_s, frames.grid.until_s) if short else frames.grid.until_s
         if self._history is not None and first_s < until_s:
             try:
                 since_s = self._read_file(frames, self._history, until_s, model, begins_s)

@@ -34,6 +34,14 @@ def live_server(
 
 
 @pytest.fixture
+def page(page: Any) -> Any:
+    """The Alerts page."""
+    page.click(".rail-link[data-page=alerts]")
+    page.wait_for_selector("#view-alerts:not([hidden])")
+    return page
+
+
+@pytest.fixture
 def firing(page: Any) -> Any:
     """The page with rules of which one fires, entered in the dialog."""
     page.click("#edit-rules")
@@ -57,6 +65,13 @@ def test_a_rule_entered_here_fires_and_is_acknowledged(firing: Any) -> None:
     firing.fill("#alert-reason", "looking at it")
     firing.click("#alert-dialog >> text=Acknowledge")
     firing.wait_for_selector(f"{ROW} .col-state:has-text('seen by ada')")
+
+
+def test_what_fires_is_also_on_the_live_page(firing: Any) -> None:
+    firing.click(".rail-link[data-page=live]")
+    firing.wait_for_selector("#firing-body tr[data-alert='memory/warning'][data-state=firing]")
+    firing.click("#panel-firing >> text=All alerts")
+    firing.wait_for_selector(f"{ROW}[data-state=firing]")
 
 
 def test_a_silence_made_here_is_shown_and_ended(firing: Any) -> None:

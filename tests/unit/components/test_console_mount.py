@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 import flask
 import pytest
 from flask.testing import FlaskClient
 
-from app.console import ASSETS, bootstrap_css, build_console, theme_script_hash
+from app.console import ASSETS, PAGES, bootstrap_css, build_console, theme_script_hash
 
 
 @pytest.fixture
@@ -28,6 +30,18 @@ def test_nothing_is_loaded_from_elsewhere(client: FlaskClient) -> None:
     assert 'href="http' not in page
 
 
+@pytest.mark.parametrize("path", [page.path for page in PAGES])
+def test_every_page_has_an_address_of_its_own(client: FlaskClient, path: str) -> None:
+    answer = client.get(path)
+    assert answer.status_code == 200
+    assert answer.text == client.get("/").text
+
+
+@pytest.mark.parametrize("path", ["/model", "/models/", "/models/x", "/Models"])
+def test_what_only_resembles_a_page_is_not_found(client: FlaskClient, path: str) -> None:
+    assert client.get(path).status_code == 404
+
+
 def test_an_unknown_path_is_not_found_and_says_so(client: FlaskClient) -> None:
     answer = client.get("/performance/lve")
     assert answer.status_code == 404
@@ -35,9 +49,21 @@ def test_an_unknown_path_is_not_found_and_says_so(client: FlaskClient) -> None:
 
 
 def test_bootstrap_s_stylesheet_is_served_from_its_wheel(client: FlaskClient) -> None:
-    answer = client.get("/vendor/bootstrap.min.css")
+    (address,) = re.findall(r"/assets/bootstrap\.[0-9a-f]+\.css", client.get("/").text)
+    answer = client.get(address)
     assert answer.mimetype == "text/css"
     assert answer.data == bootstrap_css().read_bytes()
+
+
+@pytest.mark.parametrize("ending", ["js", "css"])
+def test_scripts_and_styles_are_one_file_each_whose_name_changes_with_it(
+    client: FlaskClient, ending: str
+) -> None:
+    (address,) = re.findall(rf"/assets/console\.[0-9a-f]+\.{ending}", client.get("/").text)
+    answer = client.get(address)
+    for path in ASSETS.glob(f"*.{ending}"):
+        assert path.read_text().rstrip() in answer.text
+    assert answer.headers["Cache-Control"] == "public, max-age=31536000, immutable"
 
 
 @pytest.mark.parametrize("name", sorted(p.name for p in ASSETS.iterdir() if p.suffix != ".py"))

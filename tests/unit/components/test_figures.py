@@ -8,7 +8,8 @@ from typing import Any
 import plotly.graph_objects as go
 import pytest
 
-from components.charts import SYSTEM, TRAFFIC, Area, ChartSpec, Series, time_figure
+from components.chart_specs import CORES, SYSTEM, TRAFFIC, Area, ChartSpec, Series
+from components.charts import cores_figure, time_figure
 from components.phases import PhaseNode, own_times, phases_figure
 from components.theme import TOKENS, template
 
@@ -81,6 +82,22 @@ def test_a_band_fills_between_its_edges() -> None:
 def test_plotly_accepts_every_time_figure(spec: ChartSpec) -> None:
     figure = go.Figure(time_figure(spec))
     assert len(figure.data) >= len(spec.series)
+
+
+@pytest.mark.parametrize("spec", TRAFFIC + SYSTEM, ids=lambda spec: spec.name)
+def test_the_period_before_is_one_empty_dashed_line_of_a_line_that_is_drawn(
+    spec: ChartSpec,
+) -> None:
+    assert spec.headline in {series.column for series in spec.series}
+    before = [trace for trace in time_figure(spec)["data"] if trace["meta"].get("previous")]
+    assert [(line["meta"]["column"], line["x"]) for line in before] == [(spec.headline, [])]
+    assert before[0]["line"]["dash"] == "dash"
+
+
+def test_the_cores_are_a_map_of_heat_from_idle_to_busy() -> None:
+    trace = go.Figure(cores_figure(CORES)).data[0]
+    assert trace.type == "heatmap"
+    assert (trace.zmin, trace.zmax) == (0, 100)
 
 
 def test_there_are_at_most_eight_live_charts() -> None:
