@@ -132,6 +132,7 @@ QUERIES: Mapping[str, tuple[tuple[str, Schema, str], ...]] = {
     "/performance/metrics/history": (
         _WINDOW,
         *((name, UTC, "A stretch of time instead of a window.") for name in ("from", "to")),
+        ("columns", TEXT, "Names of figures, separated by commas; all where it is absent."),
         ("step", DURATION, "Length of a point; a 600th of the window where it is absent."),
         _MODEL,
     ),

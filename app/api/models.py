@@ -42,6 +42,7 @@ def about(exchange: Exchange) -> Response:
             "version": slot.entry.version,
             "state": slot.state,
             "error": slot.error or slot.problem,
+            "unloaded": slot.unloaded,
             "description": declared.description,
             "task": declared.task,
             "format": slot.entry.format,
@@ -89,6 +90,7 @@ def _schema(engine: Engine, slot: Slot) -> dict[str, Any] | None:
         "inputs": [spec.as_dict() for spec in inputs],
         "columns": list(columns),
         "nan_inputs": sorted(known.nan_inputs) if known else None,
+        "finite_float32": known.finite_float32 if known else False,
         "categories": _categories(known),
         "outputs": [spec.as_dict() for spec in own.outputs] if own else None,
         "classes": list(own.classes) if own else [],
@@ -135,6 +137,7 @@ def _version(engine: Engine, slot: Slot) -> dict[str, Any]:
         "memory_mb": slot.bytes / 1e6 if slot.model else None,
         "load_ms": slot.load_ms,
         "loads": slot.loads,
+        "unloaded": slot.unloaded,
         "error": slot.error or slot.problem or (slot.model.degraded if slot.model else None),
     }
 
@@ -223,7 +226,7 @@ def _sample_rows(
     return (
         specs,
         {s.name: np.array(plan.example[s.name], dtype=NUMPY_DTYPES[s.datatype]) for s in specs},
-        "the row that its plan was checked with",
+        "the row its plan was checked with",
     )
 
 

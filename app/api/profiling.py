@@ -227,10 +227,12 @@ def _number(body: dict[str, Any], name: str, default: float) -> float:
 
 def adopt(exchange: Exchange) -> Response:
     """POST ?name=, a folded or speedscope file: keep it beside the captures."""
-    from engine.profiling.imports import parse_profile
+    from engine.profiling.imports import measures_time, parse_profile
 
-    label = _text(exchange, "name") or "imported"
-    found = exchange.engine.profiler.captures.adopt(label[:100], parse_profile(exchange.body()))
+    label, content = _text(exchange, "name") or "imported", exchange.body()
+    tree = parse_profile(content)
+    captures = exchange.engine.profiler.captures
+    found = captures.adopt(label[:100], tree, measures_time(content))
     return json_response(found.as_dict(time.time()))
 
 

@@ -30,12 +30,24 @@ COLUMNS = (*FIGURES, *GAUGES)
 
 
 def history(exchange: Exchange) -> Response:
-    """GET ?window= or ?from=&to=, &step=&model=: figures over time; null where there are none."""
+    """GET ?window= or ?from=&to=, &step=&model=&columns=: figures over time; null where none."""
     (from_s, to_s), step = stretch_of(exchange, DEFAULT_WINDOW), exchange.query("step")
     step_s = None if step is None else parse_duration("step", step)
     monitoring, model = exchange.engine.monitoring, _model(exchange)
     found = monitoring.look_at(from_s, min(to_s, time.time()), step_s, model)
-    return json_response(as_dict(found))
+    return json_response(as_dict(found, _columns(exchange)))
+
+
+def _columns(exchange: Exchange) -> tuple[str, ...]:
+    """The columns asked for, separated by commas; all where none are named."""
+    asked = exchange.query("columns")
+    if not asked:
+        return COLUMNS
+    names = tuple(dict.fromkeys(asked.split(",")))
+    unknown = next((name for name in names if name not in COLUMNS), None)
+    if unknown is not None:
+        raise InvalidInput(f"columns has {unknown[:80]!r}; it must be of those in docs/metrics.md")
+    return names
 
 
 def heat(exchange: Exchange) -> Response:

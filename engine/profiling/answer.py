@@ -56,7 +56,7 @@ def flame_answer(
     return {
         "view": "code",
         "measure": measure,
-        "unit": "samples" if column == SAMPLES else "ns",
+        "unit": "ns" if column != SAMPLES and profile.is_timed else "samples",
         "window": _window(profile),
         "rate": _rate(profile),
         "sampled": _sampled(profile.tree),

@@ -23,7 +23,10 @@ KEPT_NODES = 20_000
 
 @dataclass(slots=True)
 class Capture:
-    """One profile. began: UTC. tree: None while it runs. kind: "capture" or "import"."""
+    """One profile. began: UTC. tree: None while it runs. kind: "capture" or "import".
+
+    is_timed: its values are times; False where an imported file counts something else.
+    """
 
     label: str
     kind: str
@@ -33,6 +36,7 @@ class Capture:
     builder: TreeBuilder | None = None
     tree: CallTree | None = None
     counts: Counts = field(default_factory=Counts)
+    is_timed: bool = True
     id: str = field(default_factory=lambda: secrets.token_hex(6))
 
     def as_dict(self, now: float) -> dict[str, Any]:
@@ -106,9 +110,9 @@ class Captures:
         with self._lock:
             self._running = None
 
-    def adopt(self, label: str, tree: CallTree) -> Capture:
+    def adopt(self, label: str, tree: CallTree, is_timed: bool = True) -> Capture:
         """Keep an imported tree."""
-        capture = Capture(label, "import", self._wall(), tree=tree)
+        capture = Capture(label, "import", self._wall(), tree=tree, is_timed=is_timed)
         with self._lock:
             self._add(capture)
         return capture

@@ -48,6 +48,7 @@ UNITS: Mapping[str, int] = {
 _MOST_LINE = 2**31 - 1
 _NUMBER = re.compile(r"[0-9]{1,19}(\.[0-9]{0,30})?")
 _LOOKS_LIKE_JSON = re.compile(rb"\s*\{\s*[\"}]")
+_TIMED = re.compile(rb'"unit"\s*:\s*"(nano|micro|milli)?seconds"')
 Kind = TypeVar("Kind", dict[str, Any], list[Any], str)
 
 
@@ -63,6 +64,11 @@ def parse_profile(content: bytes) -> CallTree:
             f"byte {problem.start} is not UTF-8; folded stacks or speedscope JSON are expected"
         ) from None
     return parse_folded(text)
+
+
+def measures_time(content: bytes) -> bool:
+    """Whether a file that was parsed holds times; folded stacks do not say what they count."""
+    return bool(_LOOKS_LIKE_JSON.match(content) and _TIMED.search(content))
 
 
 def parse_folded(text: str) -> CallTree:

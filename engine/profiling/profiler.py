@@ -59,7 +59,10 @@ class Question(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """An answer. tree: without contexts. contexts: that there are. counts: None for imports."""
+    """An answer. tree: without contexts. contexts: that there are. counts: None for imports.
+
+    is_timed: False where all measures of an import count something else than time.
+    """
 
     tree: CallTree
     contexts: list[Context]
@@ -67,6 +70,7 @@ class Profile:
     to_s: float
     covered_s: float
     counts: Counts | None
+    is_timed: bool = True
 
 
 class Profiler:
@@ -231,6 +235,7 @@ class Profiler:
             capture.began + capture.seconds,
             capture.seconds,
             None if is_import else capture.counts,
+            capture.is_timed,
         )
 
     def _of_request(self, request_id: str) -> Profile:

@@ -109,6 +109,7 @@ def test_a_capture_runs_once_at_a_time_and_is_kept(port: int) -> None:
     assert (status, adopted["kind"], adopted["label"]) == (200, "import", "old")
     imported = ask(port, view="code", capture=adopted["id"], against_capture=begun["id"])
     assert imported["sampled"]["cpu"] > 0
+    assert imported["unit"] == "samples", "folded stacks do not say what they count"
     assert imported["against"]["label"] == f"capture {begun['id']}"
     for one in (begun["id"], adopted["id"]):
         assert call(port, "POST", "/performance/profile/delete", {"id": one})[0] == 200

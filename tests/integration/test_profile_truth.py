@@ -107,6 +107,23 @@ def profiled(port: int, began: float, ended: float) -> dict[str, float]:
     return {found["frames"][row["frame"]]["name"]: row["total"] for row in found["top"]}
 
 
+def stacks_of_slow_requests(port: int) -> set[str]:
+    """Functions in the little flame graphs of the exemplars that samples fell into."""
+    address = f"http://127.0.0.1:{port}/performance"
+    with urlopen(f"{address}/slow-requests?model=shares", timeout=10) as answer:
+        known = json.load(answer)["exemplars"]
+    sampled = [one for one in known if one["profile"]]
+    assert sampled, "20 ms requests are met by a sampler at 29 Hz now and then"
+    names = set()
+    for one in sampled:
+        asked = urlencode({"view": "code", "request": one["request_id"], "measure": "wall"})
+        with urlopen(f"{address}/flame-graph?{asked}", timeout=10) as answer:
+            found = json.load(answer)
+        assert found["sampled"]["samples"] == one["profile"]["samples"]
+        names |= {frame["name"] for frame in found["frames"]}
+    return names
+
+
 def spied_on(raw: Path) -> Counter[str]:
     found: Counter[str] = Counter()
     for line in raw.read_text().splitlines():
@@ -127,6 +144,7 @@ def test_shares_are_true_and_agree_with_py_spy(spied: tuple[int, Path, Any]) -> 
     began = time.time()
     until(lambda: time.time() - began > SECONDS, SECONDS + 5, "twenty seconds of requests")
     found = profiled(port, began, time.time())
+    slow = stacks_of_slow_requests(port)
     over.set()
     caller.join(10)
     process.send_signal(signal.SIGINT)
@@ -135,5 +153,6 @@ def test_shares_are_true_and_agree_with_py_spy(spied: tuple[int, Path, Any]) -> 
     theirs = spied_on(raw)
     spy = share_of(theirs["f"], theirs["g"])
     print(f"f: 70 % by design, {ours:.1f} % by the console, {spy:.1f} % by py-spy")
+    assert {"Shares.f", "Shares.g"} & slow, "a slow request leads to its own stacks"
     assert abs(ours - 70) <= 3
     assert abs(ours - spy) <= 5

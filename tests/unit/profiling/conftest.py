@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
 import shutil
-import subprocess
-import tarfile
 from pathlib import Path
-from typing import NoReturn
 
 import pytest
 from hypothesis import settings
+
+from tests.packages import missing, npm_package
 
 settings.register_profile("any speed", deadline=None)
 settings.load_profile("any speed")  # a slow machine is no wrong answer
@@ -24,30 +21,11 @@ SPEEDSCOPE_SHA512 = (
 FLAMEGRAPH = Path("/usr/share/perl5/Devel/NYTProf/flamegraph.pl")
 
 
-def missing(tool: str) -> NoReturn:
-    if os.environ.get("CI") == "true":
-        pytest.fail(f"CI opens the exports with {tool}: it is missing")
-    pytest.skip(f"not opened with {tool}: it is missing")
-
-
 @pytest.fixture(scope="session")
 def speedscope_folder(pytestconfig: pytest.Config) -> Path:
-    """The npm package of speedscope, unpacked: its site, and the schema of its files."""
-    assert pytestconfig.cache is not None
-    folder = pytestconfig.cache.mkdir("speedscope")
-    archive = folder / f"speedscope-{SPEEDSCOPE}.tgz"
-    if not archive.exists():
-        npm = shutil.which("npm") or missing("npm")
-        command = [npm, "pack", "--silent", f"speedscope@{SPEEDSCOPE}"]
-        told = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-        if told.returncode:
-            missing(f"speedscope {SPEEDSCOPE} (npm: {told.stderr.strip()[-300:]})")
-    assert hashlib.sha512(archive.read_bytes()).hexdigest() == SPEEDSCOPE_SHA512
-    site = folder / "package" / "dist" / "release"
-    if not site.exists():
-        with tarfile.open(archive) as packed:
-            packed.extractall(folder, filter="data")
-    return site
+    """speedscope's site, and the schema of its files."""
+    package = npm_package(pytestconfig, "speedscope", SPEEDSCOPE, SPEEDSCOPE_SHA512)
+    return package / "dist" / "release"
 
 
 @pytest.fixture(scope="session")

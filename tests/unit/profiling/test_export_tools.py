@@ -20,7 +20,7 @@ import pytest
 from engine.profiling.calltree import MEASURES, SAMPLES, CallTree, empty_tree
 from engine.profiling.exports import folded, speedscope
 from engine.profiling.pprof import pprof
-from tests.unit.profiling.conftest import missing
+from tests.packages import missing
 from tests.unit.profiling.test_exports import TREE
 
 COUNTED = {"main": (10, 115), "predict": (70, 75), "odd": (30, 30), "dot": (5, 5)}
