@@ -22,9 +22,10 @@
 
   /* panel: a section, or null for the whole page. */
   function put(panel) {
-    const { full } = panel ? pyrometer.pictures.titleOf(panel) : { full: `${pyrometer.router.title()}, the whole page` };
+    const whole = `${pyrometer.router.title()}, the whole page`;
+    const { name, full } = panel ? pyrometer.pictures.titleOf(panel) : { name: whole, full: whole };
     const key = `report ${panel ? panel.id : "page"}`;
-    const what = { key, doing: `Drawing ${full}`, done: `Added ${full} to the report`, failed: "Add to report failed" };
+    const what = { key, doing: `Drawing ${name}`, done: `Added ${name} to the report`, failed: "Add to report failed" };
     return pyrometer.actions.run(what, async () => {
       const { blob, width, height } = await (panel ? pyrometer.pictures.panel(panel) : pyrometer.pictures.page());
       const entry = {

@@ -61,6 +61,14 @@
     return models.labelsOf(about, { shape: output.shape }) || Array.from({ length: widthOf(output) }, (_, place) => `[${place}]`);
   }
 
+  /* True for one number from 0 to 1 for each class, or such that are one together. */
+  function areShares(output, about) {
+    if (!isFloat(output.datatype) || widthOf(output) < 2) return false;
+    if (!output.data.every((value) => known(value) && value >= 0 && value <= 1)) return false;
+    const sum = output.data.reduce((total, value) => total + value, 0);
+    return Boolean(models.labelsOf(about, { shape: output.shape })) || Math.abs(sum - 1) < 0.01;
+  }
+
   function rowHead(output) {
     const name = element("th", "answer-name", output.name);
     name.scope = "rowgroup";
@@ -71,8 +79,8 @@
   /* One row: a line for each value, with a bar where all of an output are shares of one. */
   function oneRow(outputs, about) {
     const lines = outputs.flatMap((output) => {
-      const shares = isFloat(output.datatype) && widthOf(output) > 1 && output.data.every((value) => known(value) && value >= 0 && value <= 1);
       const labels = widthOf(output) > 1 ? labelsOf(about, output) : [""];
+      const shares = areShares(output, about);
       return output.data.map((value, place) => {
         const fill = element("span", "batch-fill");
         fill.style.width = shares ? `${(100 * value).toFixed(1)}%` : "0";
@@ -247,7 +255,7 @@
     mark.dataset.status = failure ? "critical" : "ok";
     const head = element("div", "answer-head", [
       mark, element("b", "answer-total num", totalMs ? `${number(totalMs)} ms` : "–"),
-      element("span", "answer-status num", `${response.status} ${failure ? "not answered" : "answered"}`),
+      element("span", "answer-status num", `${response.status} ${failure ? "refused" : "answered"}`),
       element("span", "answer-id num", id ? `request ${id}` : ""),
     ]);
     const body = [head];

@@ -55,7 +55,6 @@
     } catch (failure) {
       if (mine !== one || signal.aborted) return;
       one.problems[route] = failure.message;
-      if (failure.status === 404) one.missing = failure.message;
     }
     drawParts();
     if (pyrometer.state.answer) drawHead(pyrometer.state);
@@ -126,7 +125,7 @@
     const failed = Object.entries(row.outcomes || {}).reduce((sum, [name, many]) => sum + (name === "ok" ? 0 : many), 0);
     return {
       form: [row.backend || "–", row.backend ? "" : "not in memory"],
-      speedup: [known(row.speedup) && row.speedup !== 1 ? `${number(row.speedup)}×` : "–", models.speedup(row).replace(/^\S+x /, "")],
+      speedup: [known(row.speedup) && row.speedup !== 1 ? `${number(row.speedup)}×` : "–", models.against(row)],
       memory: [memory, row.pinned ? "pinned" : known(row.load_ms) ? `loaded in ${number(row.load_ms / 1000)} s` : ""],
       requests: [count(row.requests), row.requests ? `${count(failed)} not answered` : "since the start"],
       p50: [known(row.p50_ms) ? `${number(row.p50_ms)} ms` : "–", "since the start"],
@@ -138,9 +137,8 @@
 
   function drawHead(state) {
     const row = rowOf(state);
-    const lost = !row || one.missing;
-    byId("model-one").dataset.state = lost ? "missing" : "shown";
-    if (lost) return drawMissing();
+    byId("model-one").dataset.state = row ? "shown" : "missing";
+    if (!row) return drawMissing();
     one.row = row;
     const { status, word } = models.stateOf(row);
     setStatus(byId("model-mark"), status);
@@ -177,9 +175,10 @@
     const problem = byId("model-problem");
     problem.hidden = false;
     problem.dataset.status = "critical";
+    one.row = null;
     const shown = one.name.length > 200 ? `${one.name.slice(0, 200)}…` : one.name;
-    const version = one.version ? `, version ${one.version.slice(0, 40)}` : "";
-    setText(problem, one.missing || `There is no model ${shown}${version} in the repository.`);
+    const version = one.version ? `, version ${one.version.slice(0, 40)},` : "";
+    setText(problem, `There is no model ${shown}${version} in the repository. The table of all models lists those that are there.`);
   }
 
   /* Each second: the head; the rest where the row says that it may have changed. */
@@ -192,9 +191,6 @@
       const key = JSON.stringify([word, version, backend, degraded, error, loadMs, pinned, versions.map((row) => [row.version, row.state, row.serving])]);
       if (key !== changedKey) ask(NAMED);
       changedKey = key;
-    } else if (!changedKey) {
-      changedKey = "missing";
-      ask(["about"]);
     }
     const { rolling } = pyrometer.time.range();
     const moves = rolling && state.phase === "live" && performance.now() - latencyAt >= LATENCY_MS;

@@ -98,7 +98,7 @@
     group.setAttribute("aria-label", "Sample rows");
     return element("div", "try-bar", [
       element("span", "try-label", "Sample row"), group,
-      element("span", "try-note num", `of ${count(samples.held)} in ${samples.read_from === "samples.npz" ? "samples.npz" : samples.read_from}`),
+      element("span", "try-note num", samples.read_from === "samples.npz" ? `of ${count(samples.held)} in samples.npz` : samples.read_from),
     ]);
   }
 
@@ -226,14 +226,22 @@
 
   const keyOf = (one) => JSON.stringify([one.about.schema, one.samples && [one.samples.rows, one.samples.read_from], asText()]);
 
+  /* What a request would meet now. */
+  function where({ name, about }) {
+    if (about.unloaded) return "unloaded: it answers no request until it is loaded again";
+    if (about.state === "failed") return "failed: it answers no request until it is loaded again";
+    if (about.state === "warm") return `POST /v2/models/${name.slice(0, 40)}/infer`;
+    return about.state === "cold" ? "cold: the first request loads it" : "being loaded: a request waits for it";
+  }
+
   function draw(one) {
     const host = byId("model-try");
     if (!one.about) {
-      if (one.problems.about && !one.missing) models.retry(host, `The schema could not be read: ${one.problems.about}`);
+      if (one.problems.about) models.retry(host, `The schema could not be read: ${one.problems.about}`);
       return;
     }
     host.dataset.problem = "";
-    setText(byId("readout-model-try"), one.about.state === "warm" ? `POST /v2/models/${one.name.slice(0, 40)}/infer` : `the model is ${one.about.state}: the first request ${one.about.state === "cold" ? "loads it" : "waits for it"}`);
+    setText(byId("readout-model-try"), where(one));
     if (!one.about.schema) {
       form = null;
       host.replaceChildren(element("p", "model-words", "The form is made from the schema, which is read when the model is loaded."), models.warmHere());

@@ -56,10 +56,13 @@
   const usedTitle = (one) =>
     known(one.last_used) ? `${day(one.last_used)} ${clock(one.last_used)}` : "No request since the server's start";
 
-  function speedup(one) {
-    const at = one.plan ? one.plan.indexOf(", ") : -1;
-    return at >= 0 ? one.plan.slice(at + 2) : one.backend ? "the model as it is" : "";
+  /* "scikit-learn's speed", what the speed-up is measured against. */
+  function against(one) {
+    const found = /x (.+)$/.exec(one.plan || "");
+    return found ? found[1] : one.backend ? "the model as it is" : "";
   }
+
+  const speedup = (one) => (known(one.speedup) && one.speedup !== 1 ? `${number(one.speedup)}× ${against(one)}` : against(one));
 
   function flags(one) {
     const parts = [];
@@ -266,7 +269,7 @@
 
   Object.assign(models, {
     OWN_KEYS: ["model", "version", "sample", "outputs", "cache", "as", "view"],
-    grouped, stateOf, speedup, used, usedTitle, problemOf,
+    grouped, stateOf, against, used, usedTitle, problemOf,
   });
   (pyrometer.starters = pyrometer.starters || []).push(wire);
   pyrometer.pages.add("models", { enter: show, change: show, draw, leave });

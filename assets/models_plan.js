@@ -143,6 +143,7 @@
     row.querySelector(".plan-reason-words").title = form.reason;
     row.dataset.form = form.form;
     row.dataset.verdict = form.verdict;
+    row.dataset.measured = String(Object.keys(form.run_us).length > 0);
     return row;
   }
 
@@ -162,7 +163,9 @@
       heading("plan-because", "Why"),
     ]);
     const body = element("tbody", "", plan.candidates.map((form) => formRow(form, plan, scale, sizes)));
-    return element("table", "plan-table", [element("thead", "", head), body]);
+    const made = element("table", "plan-table", [element("thead", "", head), body]);
+    made.style.setProperty("--sizes", String(Math.max(1, sizes.length)));
+    return made;
   }
 
   function waiting(words, ...more) {

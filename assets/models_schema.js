@@ -8,6 +8,7 @@
   const KINDS = {
     FP16: "half-precision number", FP32: "single-precision number", FP64: "number", BYTES: "text", BOOL: "true or false",
   };
+  const MOST_AT_ONCE = 40; // names; more of them scroll
   let drawn = null;
 
   const kindOf = (datatype) => KINDS[datatype] || "whole number";
@@ -53,6 +54,7 @@
 
   const namesOf = (about) => (about.labels.length ? about.labels : about.schema.classes);
   const hasClasses = (about) => about.schema.classes.length > 0 && namesOf(about).length > 0;
+  const sayMore = (about) => hasClasses(about) && namesOf(about).some((name, place) => name !== String(place));
 
   function outputNote(about, spec, place) {
     const labels = labelsOf(about, spec);
@@ -66,7 +68,14 @@
       item.title = name;
       return item;
     });
-    return element("div", "", [element("h3", "model-sub", `${title}, ${count(names.length)}`), element("ol", "schema-columns num", items)]);
+    const list = element("ol", "schema-columns num", items);
+    const scroll = element("div", names.length > MOST_AT_ONCE ? "schema-scroll" : "", list);
+    if (names.length > MOST_AT_ONCE) {
+      scroll.tabIndex = 0;
+      scroll.setAttribute("role", "region");
+      scroll.setAttribute("aria-label", title);
+    }
+    return element("div", "", [element("h3", "model-sub", `${title}, ${count(names.length)}`), scroll]);
   }
 
   function drawSchema(about) {
@@ -83,7 +92,7 @@
     return host.replaceChildren(
       tensorTable(about.encoder ? `Inputs, encoded by ${about.encoder}` : "Inputs", schema.inputs.map((spec) => tensorRow(spec, inputNote(schema, spec)))),
       outputs,
-      ...(hasClasses(about) ? [nameList("Classes", namesOf(about))] : []),
+      ...(sayMore(about) ? [nameList("Classes", namesOf(about))] : []),
       ...(schema.columns.length ? [nameList("Columns", schema.columns)] : []),
     );
   }
@@ -122,7 +131,8 @@
     const link = element("a", "model-link num", version.version);
     link.href = `/models?${new URLSearchParams({ model: about.model, version: version.version })}`;
     if (version.version === about.version) link.setAttribute("aria-current", "true");
-    const notes = [version.serving ? "serves" : "stands by", version.pinned ? "pinned" : "", version.error || ""].filter(Boolean).join(", ");
+    const failed = version.state === "failed";
+    const notes = [failed ? "" : version.serving ? "serves" : "stands by", version.pinned ? "pinned" : "", version.unloaded ? "unloaded" : "", version.error || ""].filter(Boolean).join(", ");
     const row = element("tr", "", [
       element("td", "", link),
       element("td", "", element("span", "state", [mark, version.state])),
@@ -151,7 +161,7 @@
 
   function draw(one) {
     if (!one.about) {
-      if (one.problems.about && !one.missing) models.retry(byId("model-schema"), `The schema could not be read: ${one.problems.about}`);
+      if (one.problems.about) models.retry(byId("model-schema"), `The schema could not be read: ${one.problems.about}`);
       return;
     }
     if (one.about === drawn) return;

@@ -39,7 +39,7 @@
       }
       const data = group.fields.map((one) => {
         const field = form.fields.get(one.key);
-        const found = models.values.literal(field.node.value, one.datatype, one.missing);
+        const found = models.values.literal(field.node.value, one);
         if (found.problem) refuse(field, `${field.label} ${found.problem}`);
         return found.json;
       });
@@ -50,13 +50,17 @@
     return { tensors, wrong };
   }
 
-  /* The server names an input or a column: its words stand beside that field too. */
+  /* The server names an input or a column: its words stand beside that field too. Returns
+     whether one was found. */
   function blame(form, message) {
+    let found = false;
     for (const match of message.matchAll(/(?:input|output) (?:'((?:[^'\\]|\\.)*)'|"((?:[^"\\]|\\.)*)")/g)) {
       const name = match[1] ?? match[2];
       const field = form.fields.get(name) || [...form.fields.values()].find((one) => one.label.slice(0, 80) === name);
       if (field) told(form, field.node, message);
+      found = found || Boolean(field);
     }
+    return found;
   }
 
   function request(one, body) {
@@ -97,8 +101,7 @@
       if (models.detail.current() !== one) return;
       const failure = models.answer.show({ asked, response, text, elapsedMs, about: one.about });
       status.dataset.wrong = String(Boolean(failure));
-      setText(status, failure || "");
-      if (failure) blame(form, failure);
+      setText(status, failure ? (blame(form, failure) ? "The server refused it, see above" : failure) : "");
     } catch (failure) {
       status.dataset.wrong = "true";
       setText(status, failure.name === "TimeoutError" ? `No answer within ${TIMEOUT_MS / 1000} s` : "No answer from the server");

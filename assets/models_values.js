@@ -1,7 +1,7 @@
 /* From what was typed to V2 tensors, and from sample rows to what can be typed. Pure.
 
-   field    {key, tensor, place, label, datatype, missing, options}   one value of a row
-   group    {spec, width, fields | null}   an input; width null where the caller decides it
+   field    {key, tensor, place, label, datatype, missing, most, options}   one value of a row
+   group    {spec, width, value, fields | null}   an input; width null where the caller decides it
    tensor   {name, datatype, shape, data}  data: JSON literals, so that no digit is lost */
 (function () {
   "use strict";
@@ -23,7 +23,7 @@
   }
 
   /* One value as JSON: {json}, or {problem} in words that follow the field's name. */
-  function literal(text, datatype, missing) {
+  function literal(text, { datatype, missing, most }) {
     const given = text.trim();
     if (datatype === "BYTES") return { json: JSON.stringify(text) };
     if (given === "" || /^(nan|null|none)$/i.test(given)) {
@@ -36,7 +36,7 @@
     if (isFloat(datatype)) {
       if (!NUMBER.test(given)) return { problem: `is “${given.slice(0, 20)}”; it takes a number` };
       const value = Number(given);
-      if (Math.abs(value) > LARGEST[datatype]) return { problem: `is beyond ${datatype}` };
+      if (Math.abs(value) > (most || LARGEST[datatype])) return { problem: `is beyond ${(most || LARGEST[datatype]).toPrecision(3)} in size` };
       return { json: JSON.stringify(value) };
     }
     if (!WHOLE.test(given)) return { problem: `is “${given.slice(0, 20)}”; it takes a whole number` };
@@ -63,6 +63,7 @@
       label: named ? schema.columns[place] : width === 1 ? spec.name : `${spec.name}[${place}]`,
       datatype: spec.datatype,
       missing,
+      most: schema.finite_float32 ? LARGEST.FP32 : 0, // the model refuses what is larger
       options: spec.datatype === "BOOL" ? ["true", "false"] : known && known.length <= MOST_OPTIONS ? known : null,
     }));
   }
@@ -74,7 +75,8 @@
     return schema.inputs.map((spec, place) => {
       const width = widths[place];
       const asFields = !asText && width !== null && spec.shape[0] < 1 && (width === 1 || total <= MOST_FIELDS);
-      return { spec, width, missing: fieldsOf(schema, spec, 1)[0].missing, fields: asFields ? fieldsOf(schema, spec, width) : null };
+      const [{ datatype, missing, most }] = fieldsOf(schema, spec, 1);
+      return { spec, width, value: { datatype, missing, most }, fields: asFields ? fieldsOf(schema, spec, width) : null };
     });
   }
 
@@ -134,14 +136,14 @@
   }
 
   /* A tensor of an input's text, or {problem}. */
-  function tensorOfText(text, { spec, width, missing }) {
+  function tensorOfText(text, { spec, width, value: kind }) {
     const cells = cellsOf(text, spec);
     if (cells.problem) return cells;
     const { shape, problem } = shapeFor(spec, width, cells.shape, cells.words.length);
     if (problem) return { problem };
     const data = [];
     for (const [place, word] of cells.words.entries()) {
-      const value = literal(word, spec.datatype, missing);
+      const value = literal(word, kind);
       if (value.problem) return { problem: `value ${place + 1} ${value.problem}` };
       data.push(value.json);
     }

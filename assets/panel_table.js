@@ -5,6 +5,7 @@
   const { element } = pyrometer.dom;
   const { clock, day, number, plural } = pyrometer.format;
   const MOST = 2000; // rows that are shown; the CSV has all
+  const LONGEST = 300; // characters of a cell
 
   function cellOf(value, tag, withDay) {
     if (value instanceof Date) {
@@ -14,7 +15,9 @@
       return element(tag, "", node);
     }
     if (typeof value === "number") return element(tag, "text-end", number(value));
-    return element(tag, "", value === null || value === undefined ? "–" : String(value));
+    const node = element(tag, "", value === null || value === undefined ? "–" : String(value).slice(0, LONGEST));
+    if (node.textContent.length > 40) node.title = node.textContent;
+    return node;
   }
 
   function heading(name, end) {

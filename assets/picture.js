@@ -63,9 +63,7 @@
       const more = [...body.rows].slice(MAX_ROWS);
       if (!more.length) continue;
       for (const row of more) row.remove();
-      const cell = element("td", "export-more", `${plural(more.length, "more row")}: the panel's CSV has them`);
-      cell.colSpan = 99;
-      body.append(element("tr", "", cell));
+      body.closest("table").after(element("p", "export-more", `${plural(more.length, "more row")}: the panel's CSV has them`));
     }
   }
 

@@ -27,8 +27,9 @@ ADDRESSES = {page.name: page.path for page in PAGES} | FURTHER
 STANDARD = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
 FOUND = """async (tags) => {
     const { violations } = await axe.run(document, { runOnly: tags, resultTypes: ['violations'] });
-    return violations.filter((one) => ['serious', 'critical'].includes(one.impact)).map((one) =>
-        `${one.id}: ${one.help}: ${one.nodes.slice(0, 3).map((node) => node.html.slice(0, 160)).join(' | ')}`);
+    const shown = (one) => one.nodes.slice(0, 3).map((node) => node.html.slice(0, 160)).join(' | ');
+    return violations.filter((one) => ['serious', 'critical'].includes(one.impact))
+        .map((one) => `${one.id}: ${one.help}: ${shown(one)}`);
 }"""
 
 
@@ -99,7 +100,8 @@ POISON = """(names) => {
         const answer = await told(...asked);
         if (!String(asked[0]).startsWith('/performance')) return answer;
         const body = poisoned(await answer.json(), 0);
-        return new Response(JSON.stringify(body), { status: answer.status, headers: answer.headers });
+        const { status, headers } = answer;
+        return new Response(JSON.stringify(body), { status, headers });
     };
 }"""
 
