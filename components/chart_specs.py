@@ -150,6 +150,20 @@ SYSTEM = (
         ),
         headline="net_in_mb_s",
     ),
+    ChartSpec(
+        "profiler",
+        "Profiler's own cost",
+        "% of one core",
+        184,
+        12,
+        (Series("profiler_cpu_percent", "looking", "series-1"),),
+        (Area("profiler_cpu_percent", "series-1-fill"),),
+        (
+            Extra("profiler_hz", "looks", "Hz"),
+            Extra("profiler_missed_per_s", "missed", "1/s"),
+        ),
+        headline="profiler_cpu_percent",
+    ),
 )
 
 CORES = ChartSpec("cores", "Cores", "%", 184, 12, ())

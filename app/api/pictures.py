@@ -89,11 +89,12 @@ def address_of(page: str, theme: str) -> str:
     return f"{parts.path}?{urlencode(query)}"
 
 
-def render(job: Job, exchange: Exchange | None = None, limit_s: float = LIMIT_S) -> bytes:
+def render(job: Job, exchange: Exchange | None = None, limit_s: float | None = None) -> bytes:
     """The picture, from a child process of its own, which ends with the request.
 
-    Raises Failed with the child's reason, TimeoutError after limit_s.
+    Raises Failed with the child's reason, TimeoutError after limit_s, LIMIT_S where it is None.
     """
+    limit_s = LIMIT_S if limit_s is None else limit_s
     child = subprocess.Popen(
         [sys.executable, "-m", "app.picture_child"],
         stdin=subprocess.PIPE,
