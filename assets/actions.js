@@ -41,8 +41,6 @@
     return underWay.get(what.key);
   }
 
-  const runs = (key) => underWay.has(key);
-
   // By name, from anywhere
 
   /* The tiers that a flush of all means: models leave memory only when they are named. */
@@ -178,7 +176,6 @@
 
   pyrometer.actions = {
     run,
-    runs,
     warm,
     warmModel,
     flush,

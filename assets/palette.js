@@ -77,7 +77,7 @@
     node.dataset.command = command.id.slice(0, 200);
     node.setAttribute("role", "option");
     node.setAttribute("aria-selected", "false");
-    node.addEventListener("pointermove", () => choose(at, false));
+    node.addEventListener("pointermove", (event) => (event.movementX || event.movementY) && choose(at, false));
     node.addEventListener("click", () => press(command));
     return node;
   }
