@@ -35,6 +35,9 @@ from components.system_page import system_page
 
 ASSETS = Path(__file__).parent.parent / "assets"
 
+LOADED_LATE = ("dash/dcc/async-graph.js", "plotly/package_data/plotly.min.js")
+"""What Dash asks for only once everything else runs; the browser is told at the beginning."""
+
 # Runs before the first paint, so that no page flashes in the wrong theme.
 THEME_SCRIPT = """
 (function () {
@@ -63,6 +66,7 @@ INDEX = """<!DOCTYPE html>
 <script>__THEME__</script>
 {%css%}
 <link rel="stylesheet" href="__STYLES__">
+__PRELOADS__
 </head>
 <body>
 <noscript>This console draws with JavaScript; the same figures are at /performance/live.</noscript>
@@ -163,6 +167,9 @@ def build_console(
         "__SCRIPTS__": _serve_bundle(server, bundle(ASSETS, "js")),
     }
     index = INDEX.replace("__THEME__", THEME_SCRIPT)
+    suites = f"{console.config.requests_pathname_prefix}_dash-component-suites/"
+    loads = (f'<link rel="preload" as="script" href="{suites}{name}">' for name in LOADED_LATE)
+    index = index.replace("__PRELOADS__", "\n".join(loads))
     for place, address in addresses.items():
         index = index.replace(place, html.escape(address))
     console.index_string = index

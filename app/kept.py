@@ -7,6 +7,9 @@ from app.exchange import Request, Response
 MOST_BYTES = 16 * 1024 * 1024
 UNCHANGING = ("immutable", "max-age=31536000")
 """What Cache-Control has of files whose name or query changes with their content."""
+SUITES = b"/_dash-component-suites/"
+"""Below it lie files of installed packages: they stay as they are while the process lives."""
+IF_NONE_MATCH = b"if-none-match"
 
 
 class KeptAnswers:
@@ -21,13 +24,16 @@ class KeptAnswers:
         kept = self._answers.get(request.target) if request.method == b"GET" else None
         if kept is None:
             return None
+        tags = {value for name, value in kept.headers if name.lower() == "etag"}
+        if tags & {tag.strip() for tag in request.header(IF_NONE_MATCH).split(",")}:
+            return Response(304, b"", list(kept.headers))
         return Response(kept.status, kept.body, list(kept.headers))
 
     def keep(self, request: Request, response: Response) -> None:
         """Keep a packed answer that says of itself that it never changes, while there is room."""
         fields = {name.lower(): value for name, value in response.headers}
         said = fields.get("cache-control", "").replace(" ", "")
-        fixed = any(word in said for word in UNCHANGING)
+        fixed = any(word in said for word in UNCHANGING) or request.target.startswith(SUITES)
         fits = self.used_bytes + len(response.body) <= MOST_BYTES
         if request.method == b"GET" and response.status == 200 and fixed and fits:
             if request.target not in self._answers:

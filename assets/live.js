@@ -175,6 +175,7 @@
     byId("live-badge").addEventListener("click", () => pyrometer.time.pauseOrResume());
     document.addEventListener("visibilitychange", poll);
     pyrometer.time.on(rateChanged);
+    setTimeout(poll, 0); // the first figures need not wait for the first tick, nor for Plotly
   });
   pyrometer.latest = latest;
   pyrometer.poll = poll;

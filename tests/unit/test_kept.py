@@ -38,6 +38,19 @@ def test_any_other_answer_is_not(status: int, headers: list[tuple[str, str]]) ->
     assert answers.find(request()) is None
 
 
+def test_a_package_s_file_is_kept_and_not_sent_to_who_has_it() -> None:
+    answers, target = KeptAnswers(), b"/_dash-component-suites/plotly/plotly.min.js"
+    headers = [("ETag", '"abc"'), ("content-encoding", "gzip")]
+    answers.keep(request(target), Response(200, b"packed", headers))
+    known = Request(b"GET", target, {b"if-none-match": b'"x", "abc"'}, b"")
+    found = answers.find(known)
+    assert found is not None
+    assert (found.status, found.body) == (304, b"")
+    other = answers.find(Request(b"GET", target, {b"if-none-match": b'"x"'}, b""))
+    assert other is not None
+    assert (other.status, other.body) == (200, b"packed")
+
+
 def test_what_is_kept_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kept, "MOST_BYTES", 25)
     answers = KeptAnswers()
