@@ -202,6 +202,8 @@ class Exchange:
         version = self.path_args.get("version")
         model = self.engine.registry.serving(name, version)
         known = "" if model is None else model.version
+        if model is None and not self.engine.registry.has(name):
+            name = ""  # whatever a caller writes there is no name of ours
         route = self.route if record is None else record.endpoint
         return Mark(name, known, route, self.request_id, record is not None)
 

@@ -86,10 +86,11 @@ class Front:
             lane: InferLane | NoOpLane = head.lane
             doing = self._loop_doing
             doing.work = lane.mark
-            took = lane.take(request, client)
-            doing.work = None
-            if took:
-                return True
+            try:
+                if lane.take(request, client):
+                    return True
+            finally:
+                doing.work = None
             if lane.is_over:
                 head.lane = None
         return self.serve_usual(request, client)
@@ -202,9 +203,10 @@ class Front:
         def run() -> None:
             exchange.waited_ns = time.perf_counter_ns() - exchange.started_ns
             cpu_ns = time.thread_time_ns()
-            response = self._run_waiting(exchange, handler)
-            exchange.cpu_ns = time.thread_time_ns() - cpu_ns
-            self._finish(exchange, response)
+            with self._in_flight.working_for(exchange):
+                response = self._run_waiting(exchange, handler)
+                exchange.cpu_ns = time.thread_time_ns() - cpu_ns
+                self._finish(exchange, response)
             if response.parts is not None and exchange.request.method != b"HEAD":
                 self._send_parts(response, client)
             else:
@@ -233,7 +235,8 @@ class Front:
         """Pack a large answer where that keeps nobody waiting."""
 
         def run() -> None:
-            self._finish(exchange, response)
+            with self._in_flight.working_for(exchange):
+                self._finish(exchange, response)
             client.call_soon(lambda: self._hand_over(exchange, response, client))
 
         try:
@@ -252,8 +255,9 @@ class Front:
             self._hand_over(exchange, response, client)
 
         def done() -> None:
-            response = self._guarded(exchange, pending.respond)
-            self._finish(exchange, response)
+            with self._in_flight.working_for(exchange):
+                response = self._guarded(exchange, pending.respond)
+                self._finish(exchange, response)
             client.call_soon(lambda: deliver(response))
 
         def leave(error: Exception) -> None:
@@ -310,7 +314,7 @@ class Front:
 
     def _run(self, exchange: Exchange, handler: Handler) -> Response | Pending | None:
         doing = self._in_flight.here()
-        doing.work = exchange
+        outer, doing.work = doing.work, exchange
         try:
             exchange.deadline_ms = timeout_ms(exchange)
             if exchange.request.cancelled:
@@ -321,7 +325,7 @@ class Front:
         except Exception as error:
             return self._response_to(exchange, error)
         finally:
-            doing.work = None
+            doing.work = outer
 
     def _guarded(self, exchange: Exchange, respond: Callable[[], Response]) -> Response:
         try:

@@ -212,7 +212,8 @@ class InferLane:
     def _run_waiting(self) -> None:
         """Run what has come in this turn."""
         waiting, self._waiting = self._waiting, []
-        self._doing.work = self.mark
+        doing = self._doing
+        outer, doing.work = doing.work, self.mark
         try:
             self._run_parts(waiting)
         except Exception:
@@ -221,7 +222,7 @@ class InferLane:
             self.is_over = True
             self._give_up([one for one in waiting if one.client.is_serving(one.request)])
         finally:
-            self._doing.work = None
+            doing.work = outer
 
     def _run_parts(self, waiting: list[Waiting]) -> None:
         most_rows, place = self._quick_rows, 0

@@ -5,6 +5,8 @@ from __future__ import annotations
 from app.exchange import Request, Response
 
 MOST_BYTES = 16 * 1024 * 1024
+MOST_ANSWERS = 200
+LONGEST_TARGET = 512
 UNCHANGING = ("immutable", "max-age=31536000")
 """What Cache-Control has of files whose name or query changes with their content."""
 SUITES = b"/_dash-component-suites/"
@@ -35,7 +37,10 @@ class KeptAnswers:
         said = fields.get("cache-control", "").replace(" ", "")
         fixed = any(word in said for word in UNCHANGING) or request.target.startswith(SUITES)
         fits = self.used_bytes + len(response.body) <= MOST_BYTES
-        if request.method == b"GET" and response.status == 200 and fixed and fits:
-            if request.target not in self._answers:
-                self.used_bytes += len(response.body)
+        short = len(request.target) <= LONGEST_TARGET and request.target not in self._answers
+        if request.method == b"GET" and response.status == 200 and fixed and fits and short:
+            if len(self._answers) >= MOST_ANSWERS:
+                oldest = self._answers.pop(next(iter(self._answers)))
+                self.used_bytes -= len(oldest.body)
+            self.used_bytes += len(response.body)
             self._answers[request.target] = response

@@ -58,6 +58,8 @@ def run_profile(arguments: argparse.Namespace) -> int:
         raise ConfigurationError(
             f"url is {arguments.url!r}; it must begin with http:// or https://"
         )
+    if not arguments.output.parent.is_dir():
+        raise ConfigurationError(f"output is {str(arguments.output)!r}: there is no such folder")
     base = arguments.url.rstrip("/")
     asked = {"seconds": arguments.seconds, "hz": arguments.hz}
     capture = json.loads(_ask(f"{base}/performance/profile", asked))
@@ -66,7 +68,10 @@ def run_profile(arguments: argparse.Namespace) -> int:
     query |= {"measure": arguments.measure}
     query |= {name: getattr(arguments, name) for name in ("model", "route", "thread")}
     content = _ask(f"{base}/performance/flame-graph?{urlencode(query)}")
-    arguments.output.write_bytes(content)
+    try:
+        arguments.output.write_bytes(content)
+    except OSError as error:
+        raise PyrometerError(f"{arguments.output} cannot be written: {error.strerror}") from None
     print(f"{arguments.output}: {samples:,} samples in {arguments.seconds:g} s", flush=True)
     return 0
 

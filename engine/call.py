@@ -219,10 +219,13 @@ class Flights:
                 del self._of[call]
         for call in flight.members:
             call.queue_ns += max(0, began_ns - call.started_ns)
-            call.inference_ns += ended_ns - max(began_ns, call.started_ns)
+            taken_ns = ended_ns - max(began_ns, call.started_ns)
             call.batch_rows = rows
             if hit:
                 call.cache = DISK_HIT
+                call.cache_ns += taken_ns
+            else:
+                call.inference_ns += taken_ns
             call.end(run, error)
 
     def _forget(self, flight: Flight) -> None:

@@ -119,7 +119,8 @@ class Engine:
         profiler, monitoring = self.profiler, self.monitoring
         monitoring.gauges.append(profiler.gauges)
         monitoring.vital["profiler"] = profiler.is_alive
-        self.ticker.exemplars.note = profiler.note_request
+        self.ticker.exemplars.stacks_in = profiler.stacks_in
+        profiler.samples_of = self.ticker.exemplars.samples_of
         self.figures["profiler"] = profiler.status
 
     def _disk(self, name: str) -> DiskTier:

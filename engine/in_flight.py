@@ -40,6 +40,22 @@ class Doing:
         return work if work is None or isinstance(work, Mark) else work.as_mark()
 
 
+class _Working:
+    """A thread's work within a block; what it was before comes back after it."""
+
+    __slots__ = ("_doing", "_outer", "_work")
+
+    def __init__(self, doing: Doing, work: Mark | Marked | None) -> None:
+        self._doing, self._work = doing, work
+
+    def __enter__(self) -> None:
+        self._outer = self._doing.work
+        self._doing.work = self._work
+
+    def __exit__(self, *_: object) -> None:
+        self._doing.work = self._outer
+
+
 class InFlight:
     """The marks of a process, by thread. Bounded by the threads that are alive."""
 
@@ -56,6 +72,10 @@ class InFlight:
         if doing is None:
             doing = self.by_thread.setdefault(ident, Doing())
         return doing
+
+    def working_for(self, work: Mark | Marked | None) -> _Working:
+        """A block in which this thread works for somebody."""
+        return _Working(self.here(), work)
 
     def forget(self, ident: int) -> None:
         """A thread has ended."""

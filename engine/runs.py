@@ -123,20 +123,29 @@ class Runs:
         """On a slot: run flights of one kind, together where there are several."""
         flights = [job for job in jobs if isinstance(job, Flight) and self.flights.board(job)]
         began_ns = time.perf_counter_ns()
-        if len(flights) > 1 and self._execute_batch(flights, began_ns):
-            return
+        if len(flights) > 1:
+            # Whose request a batch is, nobody can say.
+            whose = flights[0].members[0].as_mark()._replace(request_id="")
+            with self._in_flight.working_for(whose):
+                if self._execute_batch(flights, began_ns):
+                    return
         for flight in flights:
-            began_ns = time.perf_counter_ns()
-            call, error = flight.members[0], None
-            run = self._read_back(call)
-            hit = run is not None
-            try:
-                if run is None:
-                    run = self._run(call)
-                    self._keep_both(call, run)
-            except Exception as raised:
-                error = raised
-            self.flights.land(flight, run, error, began_ns, 0 if hit else call.rows, hit)
+            with self._in_flight.working_for(flight.members[0]):
+                self._fly(flight)
+
+    def _fly(self, flight: Flight) -> None:
+        """Run one flight alone, or find its answer on disk."""
+        began_ns = time.perf_counter_ns()
+        call, error = flight.members[0], None
+        run = self._read_back(call)
+        hit = run is not None
+        try:
+            if run is None:
+                run = self._run(call)
+                self._keep_both(call, run)
+        except Exception as raised:
+            error = raised
+        self.flights.land(flight, run, error, began_ns, 0 if hit else call.rows, hit)
 
     def _execute_batch(self, flights: list[Flight], began_ns: int) -> bool:
         """Run flights as one batch; False when it failed, so that each is to run alone."""
@@ -147,7 +156,7 @@ class Runs:
             joined = {
                 name: np.concatenate([call.inputs[name] for call in calls]) for name in first.inputs
             }
-            answer = self._run_joined(first, joined)
+            answer = first.model.run(joined, first.outputs)
             place, parts = 0, []
             for call in calls:
                 parts.append(_rows_of(answer, rows, place, place + call.rows))
@@ -159,15 +168,6 @@ class Runs:
             self._keep_both(call, part)
             self.flights.land(flight, part, None, began_ns, rows)
         return True
-
-    def _run_joined(self, first: Call, joined: Mapping[str, np.ndarray]) -> Run:
-        """Run a batch, marked as work for the model: whose request it is nobody can say."""
-        doing = self._in_flight.here()
-        doing.work = first.as_mark()._replace(request_id="")
-        try:
-            return first.model.run(joined, first.outputs)
-        finally:
-            doing.work = None
 
     def _read_back(self, call: Call) -> Run | None:
         """A slow model's answer from disk, into memory too."""
@@ -194,12 +194,8 @@ class Runs:
 
     def _run(self, call: Call) -> Run:
         """Run the model, marked as this call's work."""
-        doing = self._in_flight.here()
-        outer, doing.work = doing.work, call
-        try:
+        with self._in_flight.working_for(call):
             return self._run_model(call)
-        finally:
-            doing.work = outer
 
     def _run_model(self, call: Call) -> Run:
         """Run the model, on its encoder's output where it names one."""

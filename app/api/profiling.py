@@ -16,7 +16,7 @@ from components.theme import Theme
 from engine.engine import Engine
 from engine.errors import InvalidInput
 from engine.profiling.answer import flame_answer
-from engine.profiling.calltree import KINDS, MEASURES
+from engine.profiling.calltree import KINDS, MEASURES, SAMPLES
 from engine.profiling.captures import MAX_CAPTURE_HZ
 from engine.profiling.profiler import Profile, Question
 from engine.telemetry.alerts.rules import parse_duration
@@ -27,8 +27,9 @@ VIEWS = ("phases", "code")
 FORMATS = ("json", "folded", "speedscope", "pprof", "svg")
 DEFAULT_WINDOW = "1m"
 CAPTURE_SECONDS = 10.0
-FILTERS = ("model", "version", "route", "thread", "kind")
+FILTERS = ("model", "version", "route", "thread")
 MOST_TEXT = 500
+SpentByPath = Mapping[tuple[str, ...], Spent]
 
 
 def flame_graph(exchange: Exchange) -> Response:
@@ -51,6 +52,9 @@ def flame_graph(exchange: Exchange) -> Response:
             focus=_text(exchange, "focus"),
         )
         return json_response(answer) if shape == "json" else _svg(exchange, answer)
+    for name in ("invert", "focus", "against", "against_from", "against_capture"):
+        if exchange.query(name) not in (None, "", "0"):
+            raise InvalidInput(f"{name} does not go with format={shape}; it is json's and svg's")
     return _exported(profile, measure, shape, _flag(exchange, "collapse"))
 
 
@@ -78,38 +82,51 @@ def _question(exchange: Exchange) -> Question:
     kind = _text(exchange, "kind")
     if kind and kind not in KINDS:
         raise InvalidInput(f"kind is {kind[:40]!r}; it must be one of {', '.join(KINDS)}")
-    filters = (_text(exchange, name) for name in FILTERS)
-    stretch, one = (
-        stretch_of(exchange, DEFAULT_WINDOW),
-        (_text(exchange, "request"), _text(exchange, "capture")),
-    )
-    return Question(*stretch, *filters, *one)  # type: ignore[call-arg]
+    model, version, route, thread = (_text(exchange, name) for name in FILTERS)
+    from_s, to_s = stretch_of(exchange, DEFAULT_WINDOW)
+    request, capture = _text(exchange, "request"), _text(exchange, "capture")
+    return Question(from_s, to_s, model, version, route, thread, kind, request, capture)
 
 
 def _against(exchange: Exchange, profile: Profile) -> tuple[str, Profile] | None:
-    """What is compared with, and in words; None where nothing is asked for."""
+    """What is compared with, and in words; None where nothing is asked for.
+
+    Another time or capture takes the place of the capture or request that is compared.
+    """
     question, words = _question(exchange), []
     before = exchange.query("against")
     if before not in (None, "", "before"):
         raise InvalidInput(f"against is {before[:40]!r}; it must be before")
+    length = exchange.query("against_window")
     if before:
-        length = exchange.query("against_window")
         seconds = profile.to_s - profile.from_s
-        back_s = parse_duration("against_window", length) if length else seconds
-        question = question._replace(from_s=profile.from_s - back_s, to_s=profile.from_s)
+        back_s = parse_duration("against_window", length) if length else max(1.0, seconds)
+        question = _at(question, profile.begins_s - back_s, profile.begins_s)
+        # A slice that both sides overlap is the first side's.
+        question = question._replace(ends_by_s=profile.begins_s)
         words.append(f"the {length} before" if length else "the time before")
     elif exchange.query("against_from") is not None:
         from_s, to_s = stretch_of(exchange, DEFAULT_WINDOW, "against_")
-        question = question._replace(from_s=from_s, to_s=to_s)
+        question = _at(question, from_s, to_s)
+        if to_s <= profile.from_s:
+            question = question._replace(ends_by_s=profile.begins_s)
         words.append(f"{_clock(from_s)} to {_clock(to_s)}")
-    for name in ("model", "version", "capture"):
+    capture = _text(exchange, "against_capture")
+    if capture:
+        question = question._replace(capture=capture, request="")
+        words.append(f"capture {capture}")
+    for name in ("model", "version"):
         value = _text(exchange, f"against_{name}")
+        if value and question.request:
+            raise InvalidInput(f"against_{name} does not go with request: it is of one model")
         if value:
             question = question._replace(**{name: value})  # type: ignore[arg-type]
             words.append(f"{name} {value}")
-    if not words:
-        return None
-    return ", ".join(words), exchange.engine.profiler.ask(question)
+    return (", ".join(words), exchange.engine.profiler.ask(question)) if words else None
+
+
+def _at(question: Question, from_s: float, to_s: float) -> Question:
+    return question._replace(from_s=from_s, to_s=to_s, request="", capture="")
 
 
 def _clock(time_s: float) -> str:
@@ -134,15 +151,19 @@ def _exported(profile: Profile, measure: str, shape: str, collapse: bool) -> Res
     from engine.profiling.pprof import pprof
     from engine.profiling.tree import collapse_recursion
 
-    tree = collapse_recursion(profile.tree) if collapse else profile.tree
+    tree = collapse_recursion(profile.selected) if collapse else profile.selected
+    column = MEASURES.index(measure) if profile.is_timed else SAMPLES
     if shape == "folded":
-        column = MEASURES.index(measure)
-        return _file(folded(tree, column).encode(), "text/plain; charset=utf-8", "folded.txt")
+        text = folded(tree, column).encode()
+        return _file(text, "text/plain; charset=utf-8", "folded.txt")
     if shape == "speedscope":
         name = f"Pyrometer, {_clock(profile.from_s)} to {_clock(profile.to_s)}"
-        text = orjson.dumps(speedscope(tree, name, MEASURES.index(measure)))
-        return _file(text, "application/json", "speedscope.json")
-    content = pprof(tree, profile.from_s, profile.covered_s)
+        return _file(
+            orjson.dumps(speedscope(tree, name, column)), "application/json", "speedscope.json"
+        )
+    counts = profile.counts
+    hz = counts.looks / counts.looked_s if counts and counts.looked_s else 0.0
+    content = pprof(tree, profile.from_s, profile.covered_s, column, hz)
     return _file(content, "application/octet-stream", "pb.gz")
 
 
@@ -155,7 +176,10 @@ def _file(content: bytes, kind: str, ending: str) -> Response:
 def _phases(exchange: Exchange) -> dict[str, Any]:
     engine, (from_s, to_s) = exchange.engine, stretch_of(exchange, DEFAULT_WINDOW)
     model, route = _text(exchange, "model"), _text(exchange, "route")
-    found = _spent(engine, from_s, to_s)
+    recent = from_s >= time.time() - SECONDS - 1
+    if route and not recent:
+        raise InvalidInput("route is known for the last hour only")
+    found, since_s = _recent(engine, from_s, to_s) if recent else _older(engine, from_s, to_s)
     chosen = {
         path: spent
         for path, spent in found.items()
@@ -165,38 +189,38 @@ def _phases(exchange: Exchange) -> dict[str, Any]:
         "models": sorted({path[0] for path in found}),
         "routes": sorted({path[1] for path in found if len(path) > 1}),
     }
-    window = {"from": from_s, "to": to_s}
-    seconds = to_s - from_s
-    shown = icicle(chosen)
-    return {"view": "phases", "window": window, "window_s": seconds, **shown, "options": options}
+    window = {"from": from_s, "to": to_s, "covered_s": max(0.0, to_s - since_s)}
+    told = {"view": "phases", "window": window, "window_s": to_s - from_s}
+    return told | icicle(chosen) | {"options": options}
 
 
-def _spent(engine: Engine, from_s: float, to_s: float) -> Mapping[tuple[str, ...], Spent]:
-    """By model and route from the last hour in memory, or by model from history."""
-    ticker, labels = engine.ticker, engine.recorder.labels
-    ring, offset_s = ticker.ring, ticker.wall_offset_s
+def _recent(engine: Engine, from_s: float, to_s: float) -> tuple[SpentByPath, float]:
+    """By model and route, from the last hour in memory; and since when it is complete."""
+    ticker, ring = engine.ticker, engine.ticker.ring
     held = ring.stretch(SECONDS)
-    ended_s = held.monotonic_s + offset_s
-    if from_s >= time.time() - SECONDS - 1:
-        inside = [
-            held.first_seq + place
-            for place, end_s in enumerate(ended_s.tolist())
-            if from_s < end_s <= to_s + 1
-        ]
-        if not inside:
-            return {}
-        return spent_by_label(ring, labels, inside[0], inside[-1])
-    names = {label.model for label in labels if label.is_service and label.model}
+    ended_s = (held.monotonic_s + ticker.wall_offset_s).tolist()
+    inside = [
+        (held.first_seq + place, end_s)
+        for place, end_s in enumerate(ended_s)
+        if from_s < end_s <= to_s and held.first_seq + place >= ring.detail_since
+    ]
+    if not inside:
+        return {}, to_s
+    (first, end_s), (last, _) = inside[0], inside[-1]
+    found = spent_by_label(ring, engine.recorder.labels, first, last)
+    return found, max(from_s, end_s - 1)
+
+
+def _older(engine: Engine, from_s: float, to_s: float) -> tuple[SpentByPath, float]:
+    """By model, from history."""
+    labels, window_s = engine.recorder.labels, to_s - from_s
     found: dict[tuple[str, ...], Spent] = {}
-    for name in sorted(names):
-        window_s = to_s - from_s
-        frames = engine.monitoring.timeline.frames(
-            window_s, to_s, to_s - offset_s, window_s, name
-        ).frames
+    for name in sorted({label.model for label in labels if label.is_service and label.model}):
+        frames = engine.monitoring.look_at(from_s, to_s, window_s, name).frames
         spent = spent_of(frames.totals.sum(axis=0))
         if spent.requests:
             found[(name,)] = spent
-    return found
+    return found, from_s
 
 
 def overview(exchange: Exchange) -> Response:

@@ -12,6 +12,7 @@ import os
 import platform
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import Field, fields
 from pathlib import Path
 from typing import Any
@@ -199,6 +200,7 @@ def _files(folder: Path) -> Iterator[tuple[str, int]]:
                     if entry.is_dir(follow_symlinks=False):
                         waiting.append((Path(entry.path), part))
                     else:
-                        yield part, entry.stat(follow_symlinks=False).st_size
+                        with suppress(OSError):  # gone meanwhile
+                            yield part, entry.stat(follow_symlinks=False).st_size
         except OSError:
-            continue  # gone meanwhile
+            continue  # so is the folder

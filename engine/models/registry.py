@@ -97,6 +97,10 @@ class Registry:
         slot = self._slots.get((name, version or self._serving.get(name, "")))
         return slot.model if slot is not None else None
 
+    def has(self, name: str) -> bool:
+        """Whether there is a model of this name, loaded or not."""
+        return name in self._serving
+
     def _newer_serving(self, entry: ModelEntry) -> str:
         """Under the lock: the version that serves now that this one is there, or is warm."""
         serving, pinned = self._serving.get(entry.name), entry.declared.serve

@@ -6,12 +6,13 @@ by which nodes are ordered and left out, is the sum of both shares.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from engine.errors import InvalidInput
-from engine.profiling.calltree import MEASURES, SAMPLES, CallTree, Context
+from engine.profiling.calltree import MEASURES, OTHER, SAMPLES, CallTree, Context
 from engine.profiling.profiler import Profile
 from engine.profiling.tree import (
     aligned,
@@ -48,6 +49,8 @@ def flame_answer(
     tree, order = profile.tree, column
     if against is not None:
         tree, order = _compared(against[1].tree, profile.tree, column), _WEIGHT
+    # All that is left out below is then one frame of one table.
+    tree = tree if OTHER in tree.frames else replace(tree, frames=[*tree.frames, OTHER])
     if collapse:
         tree = collapse_recursion(tree)
     compares = against is not None

@@ -64,7 +64,7 @@ class Captures:
     """At most MOST, the oldest finished ones go first; one runs at a time.
 
     switch: puts a builder beside the slices' (None: takes it off) at a rate. read: a builder's
-    tree. after: has something done later, on another thread.
+    tree. least_hz: looks that are taken anyway. after: has something done later, on another thread.
     """
 
     def __init__(
@@ -74,9 +74,10 @@ class Captures:
         counts: Callable[[], Counts],
         after: Callable[[float, Callable[[], None]], None],
         wall: Callable[[], float],
+        least_hz: float = 0.0,
     ) -> None:
         self._switch, self._read, self._counts = switch, read, counts
-        self._after, self._wall = after, wall
+        self._after, self._wall, self._least_hz = after, wall, least_hz
         self._kept: list[Capture] = []
         self._running: Capture | None = None
         self._lock = threading.Lock()
@@ -87,6 +88,7 @@ class Captures:
             raise InvalidInput(f"seconds is {seconds:g}; it must be 0.1 to {MAX_SECONDS:g}")
         if not 1 <= hz <= MAX_CAPTURE_HZ:
             raise InvalidInput(f"hz is {hz:g}; it must be 1 to {MAX_CAPTURE_HZ}")
+        hz = max(hz, self._least_hz)
         builder = TreeBuilder(CAPTURE_NODES)
         label = f"{seconds:g} s at {hz:g} Hz"
         capture = Capture(label, "capture", self._wall(), seconds, hz, builder)
@@ -103,16 +105,17 @@ class Captures:
     def _end(self, capture: Capture) -> None:
         self._switch(None, 0)
         assert capture.builder is not None
-        capture.counts = self._counts().since(capture.counts)._replace(asked_hz=capture.hz or 0)
+        counts = self.counts_of(capture)
         capture.tree, _ = prune(self._read(capture.builder), KEPT_NODES, WALL_NS)
         capture.seconds = self._wall() - capture.began
-        capture.builder = None
+        capture.counts, capture.builder = counts, None
         with self._lock:
             self._running = None
 
     def adopt(self, label: str, tree: CallTree, is_timed: bool = True) -> Capture:
         """Keep an imported tree."""
-        capture = Capture(label, "import", self._wall(), tree=tree, is_timed=is_timed)
+        kept, _ = prune(tree, KEPT_NODES, WALL_NS)
+        capture = Capture(label, "import", self._wall(), tree=kept, is_timed=is_timed)
         with self._lock:
             self._add(capture)
         return capture
@@ -138,6 +141,12 @@ class Captures:
         if found is None:
             raise UnknownProfile(f"no capture {capture_id[:40]!r}; the last {MOST} are kept")
         return found
+
+    def counts_of(self, capture: Capture) -> Counts:
+        """What the sampler did for it, so far."""
+        if capture.builder is None:
+            return capture.counts
+        return self._counts().since(capture.counts)._replace(asked_hz=capture.hz or 0.0)
 
     def tree_of(self, capture: Capture) -> CallTree:
         """Its tree, as far as it has come."""

@@ -57,7 +57,7 @@ class FrameTable:
         if len(self._codes) >= MAX_FRAMES:
             self._forget_codes()
         file, module = self._place(code.co_filename)
-        name = code.co_qualname[:200]
+        name = printable(code.co_qualname[:200])
         number = self.number(Frame(name, module, file, code.co_firstlineno))
         self._codes[id(code)] = (code, number)
         return number
@@ -86,8 +86,13 @@ class FrameTable:
         if known is None:
             if len(self._files) >= MAX_FRAMES:
                 self._files.clear()
-            known = self._files[path] = place_of(path)
+            known = self._files[path] = place_of(printable(path))
         return known
+
+
+def printable(text: str) -> str:
+    """Text that can be sent: what came of bytes that are no UTF-8 is a question mark."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def place_of(path: str) -> tuple[str, str]:

@@ -15,7 +15,7 @@ import threading
 import time
 import zlib
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -117,9 +117,8 @@ class Minutes:
             if path.name.removesuffix(SUFFIX).isdigit()
         ]
 
-    def within(self, from_s: float, to_s: float) -> list[Slice]:
+    def within(self, from_s: float, to_s: float) -> Iterator[Slice]:
         """Minutes that overlap a stretch of UTC, oldest first; unreadable ones are left out."""
-        found = []
         for start_s, path in sorted(self._files()):
             if start_s >= to_s or start_s + 120 < from_s:
                 continue
@@ -129,8 +128,7 @@ class Minutes:
                 log.warning("profile of minute %s is left out: %s", start_s, error)
                 continue
             if minute.end_s > from_s and minute.start_s < to_s:
-                found.append(minute)
-        return found
+                yield minute
 
 
 def packed(minute: Slice) -> bytes:

@@ -27,9 +27,38 @@ PR_SET_TIMERSLACK = 29
 """Of prctl(2)."""
 
 
+class _GivingWay:
+    """The process' switch interval while anybody wants other threads to give way at once.
+
+    It belongs to the process: several engines in one share it, and the last one to leave puts
+    back what the first one found, unless somebody else has set it meanwhile.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._holders, self._usual_s = 0, 0.0
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if not self._holders:
+                self._usual_s = sys.getswitchinterval()
+                sys.setswitchinterval(AT_ONCE_S)
+            self._holders += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._holders -= 1
+            if not self._holders and abs(sys.getswitchinterval() - AT_ONCE_S) < 1e-9:
+                sys.setswitchinterval(self._usual_s)
+
+
+giving_way = _GivingWay()
+
+
 class Pace:
     """Calls look(elapsed_ns) hz times a second, in a thread of its own; 0 never.
 
+    sleep, doze: for times that must be exact, and for longer ones that a change ends.
     looks, missed: ticks kept and ticks that came too late for the next one. cpu_ns: the
     thread's own CPU time. All since start.
     """
@@ -39,13 +68,15 @@ class Pace:
         look: Callable[[int], object],
         hz: float,
         perf_ns: Callable[[], int] = time.perf_counter_ns,
-        sleep: Callable[[float], None] = time.sleep,
+        sleep: Callable[[float], object] = time.sleep,
+        doze: Callable[[float], object] | None = None,
     ) -> None:
         self.hz = hz
         self.looks = self.missed = self.cpu_ns = 0
         self._look, self._perf_ns, self._sleep = look, perf_ns, sleep
         self._stopped = False
         self._changed = threading.Event()
+        self._doze = doze or self._changed.wait
         self._thread = threading.Thread(target=self._run, name="pyrometer-sampler", daemon=True)
 
     def start(self) -> None:
@@ -97,13 +128,11 @@ class Pace:
         """Sleep, the last part of it so that other threads give way at once; see the module."""
         if period_ns >= 2 * MOST_LEAD_NS:
             lead_ns = random.randrange(LEAST_LEAD_NS, MOST_LEAD_NS)
-            self._sleep(max(0, due_ns - lead_ns - self._perf_ns()) / 1e9)
-        interval_s = sys.getswitchinterval()
-        sys.setswitchinterval(AT_ONCE_S)
-        try:
+            self._doze(max(0, due_ns - lead_ns - self._perf_ns()) / 1e9)
+            if self._changed.is_set():
+                return
+        with giving_way:
             self._sleep(max(0, due_ns - self._perf_ns()) / 1e9)
-        finally:
-            sys.setswitchinterval(interval_s)
 
     def _look_once(self, elapsed_ns: int) -> None:
         try:

@@ -7,29 +7,36 @@ ask(Question) -> Profile: slices, minutes or a capture, filtered and merged
 
 from __future__ import annotations
 
+import math
 import threading
 import time
-from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from engine.errors import InvalidInput, UnknownProfile
-from engine.in_flight import InFlight, Mark
+from engine.in_flight import InFlight
 from engine.periodic import Periodic
-from engine.profiling.builder import TreeBuilder
+from engine.profiling.builder import Contexts, TreeBuilder
 from engine.profiling.calltree import ANY, CallTree, Context, empty_tree
 from engine.profiling.captures import Captures
 from engine.profiling.minutes import DAY_S, Minutes
 from engine.profiling.pace import Pace
 from engine.profiling.sampler import Sample, Sampler
-from engine.profiling.slices import GROWING_NODES, Counts, Slice, Slices, summed
+from engine.profiling.slices import GROWING_NODES, Counts, Slice, Slices, summed, together
 from engine.profiling.tree import merge, select, without_contexts
 
 KEEP_EVERY_S = 1.0
-MAX_REQUESTS = 600
-"""Requests whose stacks are kept: as many as there are exemplars."""
+MANY_CONTEXTS = 500
+"""With more than these, the next slice begins a table of its own."""
+MOST_AT_ONCE = 60
+MERGED_NODES = 50_000
+"""So many slices are merged at a time, into so many nodes at most."""
+SAME_S = 0.5
+"""Ends of slices that differ by less are the same."""
 HIDDEN = "idle"
 """The kind that is left out unless it is asked for."""
 
@@ -46,6 +53,8 @@ class Question(NamedTuple):
     kind: str = ""
     request: str = ""
     capture: str = ""
+    ends_by_s: float = math.inf
+    """Slices that end later are left out: those that another profile has."""
 
     def allows(self, context: Context) -> bool:
         if context == ANY:
@@ -57,20 +66,27 @@ class Question(NamedTuple):
         )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Profile:
-    """An answer. tree: without contexts. contexts: that there are. counts: None for imports.
+    """An answer. selected: as asked for, with its contexts. contexts: that there are to choose.
 
-    is_timed: False where all measures of an import count something else than time.
+    begins_s: of the first slice, which may be before from_s. counts: None for imports. is_timed:
+    False where all measures of an import count something else than time.
     """
 
-    tree: CallTree
+    selected: CallTree
     contexts: list[Context]
     from_s: float
     to_s: float
     covered_s: float
+    begins_s: float
     counts: Counts | None
     is_timed: bool = True
+
+    @cached_property
+    def tree(self) -> CallTree:
+        """The same without contexts."""
+        return without_contexts(self.selected)
 
 
 class Profiler:
@@ -92,8 +108,9 @@ class Profiler:
         self.pace = Pace(self.sampler.look, hz)
         self.minutes = None if folder is None else Minutes(folder, limit_bytes, tell, wall)
         self.slices = Slices(self._swap, self._read, self._counts, self._write, monotonic())
-        self.captures = Captures(self._switch, self._tree_of, self._counts, _after, wall)
-        self._requests: OrderedDict[str, list[Sample]] = OrderedDict()
+        self.captures = Captures(self._switch, self._tree_of, self._counts, _after, wall, hz)
+        self.samples_of: Callable[[str], Sequence[Sample]] = lambda request_id: ()
+        self._reading = threading.Lock()
         self._keeper = Periodic(
             "profile-keeper", KEEP_EVERY_S, lambda: self.slices.keep(monotonic()), monotonic
         )
@@ -132,14 +149,18 @@ class Profiler:
         return self._tree_of(self.sampler.target)
 
     def _swap(self, following: TreeBuilder) -> CallTree:
-        with self.sampler.lock:
-            self.sampler.settle()
-            ended, self.sampler.target = self.sampler.target, following
-        return self._tree_of(ended)
+        sampler = self.sampler
+        with sampler.lock:
+            sampler.settle()
+            tree = sampler.target.tree(sampler.table.frames, sampler.contexts.table)
+            sampler.target = following
+            if sampler.capture is None and len(sampler.contexts.table) > MANY_CONTEXTS:
+                sampler.contexts = Contexts()
+        return tree
 
     def _switch(self, builder: TreeBuilder | None, hz: float) -> None:
         with self.sampler.lock:
-            self.sampler.settle()
+            self.sampler.begin_anew()
             self.sampler.capture = builder
         self.pace.set(self.hz if builder is None else max(hz, self.hz))
 
@@ -180,22 +201,27 @@ class Profiler:
             "problem": self.minutes.problem if self.minutes else None,
         }
 
-    def note_request(self, record: Any, ended_ns: int) -> int:
-        """Keep the samples that fell into a request; returns how many.
+    def stacks_in(self, record: Any, ended_ns: int) -> list[Sample]:
+        """The newest samples that fell into a request, the last first.
 
-        record: RequestMetrics. ended_ns: of perf_counter.
+        record: RequestMetrics. ended_ns: of perf_counter. A run that answered several requests
+        is no single one's: its samples belong to each while its model ran.
         """
         began_ns, found = ended_ns - record.duration_ns, []
+        after_ns = record.postprocess_ns + record.encode_ns + record.compress_ns + record.write_ns
+        ran_ns = (ended_ns - after_ns - record.inference_ns, ended_ns - after_ns)
         for sample in reversed(tuple(self.sampler.newest)):
             if sample.at_ns < began_ns:
                 break
-            if sample.at_ns <= ended_ns and _is_of(sample.mark, record):
+            mark = sample.mark
+            if mark.request_id:
+                mine = mark.request_id == record.request_id
+            else:
+                same = (mark.model, mark.route) == (record.model, record.endpoint)
+                mine = same and ran_ns[0] <= sample.at_ns <= ran_ns[1]
+            if mine and sample.at_ns <= ended_ns:
                 found.append(sample)
-        if found:
-            self._requests[record.request_id] = found
-            while len(self._requests) > MAX_REQUESTS:
-                self._requests.popitem(last=False)
-        return len(found)
+        return found
 
     def ask(self, question: Question) -> Profile:
         """What was sampled. Raises InvalidInput for a bad window, UnknownProfile."""
@@ -206,53 +232,74 @@ class Profiler:
         offset_s = self._wall() - self._monotonic()
         if not 0 < question.to_s - question.from_s <= DAY_S + 60:
             raise InvalidInput("the window must be over 0 s and at most 24 h")
-        slices = self.slices.within(question.from_s - offset_s, question.to_s - offset_s)
-        found = [_moved(one, offset_s) for one in slices]
-        begins_s = min((one.start_s for one in found), default=question.to_s)
-        if self.minutes is not None and question.from_s < begins_s:
-            older = self.minutes.within(question.from_s, begins_s)
-            found = [one for one in older if one.end_s <= begins_s + 1] + found
-        covered_s = sum(one.end_s - one.start_s for one in found)
-        return self._answer(question, found, covered_s)
+        from_s, to_s = question.from_s - offset_s, question.to_s - offset_s
+        held = self.slices.within(from_s, to_s, self._monotonic())
+        recent = [_moved(one, offset_s) for one in held]
+        begins_s = recent[0].start_s if recent else question.to_s
+        with self._reading:  # one at a time: a day is read in parts, but it is a day
+            return self._merged(question, recent, begins_s)
 
-    def _answer(self, question: Question, found: list[Slice], covered_s: float) -> Profile:
-        tree = merge([one.tree for one in found]) if found else empty_tree()
-        contexts = _used(tree)
-        chosen = without_contexts(select(tree, question.allows))
-        counts = summed(found) if found else Counts(asked_hz=self.hz)
-        window = (question.from_s, question.to_s)
-        return Profile(chosen, contexts, *window, covered_s, counts)
+    def _merged(self, question: Question, recent: list[Slice], begins_s: float) -> Profile:
+        """Minutes before begins_s, read one after the other, and what is in memory."""
+        taken: list[Slice] = []
+        older = self._older(question.from_s, begins_s)
+        for one in chain(older, recent):
+            if one.end_s > question.ends_by_s + SAME_S:
+                continue
+            taken.append(one)
+            if len(taken) > MOST_AT_ONCE:
+                taken = [together(taken, MERGED_NODES)]
+        tree = merge([one.tree for one in taken]) if taken else empty_tree()
+        counts = summed(taken) if taken else Counts(asked_hz=self.hz)
+        return Profile(
+            select(tree, question.allows),
+            _used(tree),
+            question.from_s,
+            question.to_s,
+            counts.looked_s,
+            taken[0].start_s if taken else question.from_s,
+            counts,
+        )
+
+    def _older(self, from_s: float, to_s: float) -> Iterator[Slice]:
+        if self.minutes is not None and from_s < to_s:
+            yield from (
+                one for one in self.minutes.within(from_s, to_s) if one.end_s <= to_s + SAME_S
+            )
 
     def _of_capture(self, question: Question) -> Profile:
         capture = self.captures.find(question.capture)
         tree = self.captures.tree_of(capture)
-        chosen = without_contexts(select(tree, question.allows))
         is_import = capture.kind == "import"
+        counts = None if is_import else self.captures.counts_of(capture)
         return Profile(
-            chosen,
+            select(tree, question.allows),
             [] if is_import else _used(tree),
             capture.began,
             capture.began + capture.seconds,
-            capture.seconds,
-            None if is_import else capture.counts,
+            capture.seconds if counts is None else counts.looked_s,
+            capture.began,
+            counts,
             capture.is_timed,
         )
 
     def _of_request(self, request_id: str) -> Profile:
-        samples = self._requests.get(request_id)
-        if samples is None:
+        samples = self.samples_of(request_id)
+        if not samples:
             samples = [s for s in tuple(self.sampler.newest) if s.mark.request_id == request_id]
         if not samples:
             raise UnknownProfile(f"no samples are kept of request {request_id[:80]!r}")
-        builder = TreeBuilder(GROWING_NODES)
+        builder, contexts = TreeBuilder(GROWING_NODES), Contexts()
         for sample in samples:
-            builder.add(sample.context, sample.stack, sample.wall_ns, sample.cpu_ns)
-        tree = self._tree_of(builder)
+            context = contexts.number(sample.context)
+            builder.add(context, sample.stack, sample.wall_ns, sample.cpu_ns)
+        tree = builder.tree(self.sampler.table.frames, contexts.table)
         offset_s = self._wall() - time.perf_counter()
         at_s = [sample.at_ns / 1e9 + offset_s for sample in samples]
         covered_s = sum(sample.wall_ns for sample in samples) / 1e9
         counts = Counts(len(samples), 0, self.hz, covered_s)
-        return Profile(without_contexts(tree), _used(tree), min(at_s), max(at_s), covered_s, counts)
+        window = (min(at_s), max(at_s))
+        return Profile(tree, _used(tree), *window, covered_s, window[0], counts)
 
 
 def _after(seconds: float, action: Callable[[], None]) -> None:
@@ -268,10 +315,3 @@ def _moved(one: Slice, offset_s: float) -> Slice:
 def _used(tree: CallTree) -> list[Context]:
     """The contexts of a tree's nodes."""
     return [tree.contexts[number] for number in sorted(set(tree.context.tolist()))]
-
-
-def _is_of(mark: Mark, record: Any) -> bool:
-    """Whether a sample is of this request, or of the run that answered it with others."""
-    if mark.request_id:
-        return bool(mark.request_id == record.request_id)
-    return (mark.model, mark.route) == (record.model, record.endpoint)

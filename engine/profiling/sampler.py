@@ -30,7 +30,8 @@ from engine.profiling.frames import FrameTable
 from engine.profiling.threads import Threads, ThreadSeen
 from engine.profiling.walk import MAX_DEPTH, walk
 
-MOST_PURSE_NS = 1_000_000_000
+MOST_PURSE = 4
+"""A purse holds at most so many times what passed since the last look."""
 DEEPER = Frame("(outer frames left out)", "", "", 0)
 NEWEST = 8192
 WAITS = frozenset(
@@ -52,7 +53,7 @@ class Sample(NamedTuple):
     at_ns: int
     wall_ns: int
     cpu_ns: int
-    context: int
+    context: Context
     stack: tuple[int, ...]
     mark: Mark
 
@@ -99,6 +100,10 @@ class Sampler:
                 if places:
                     self._settle(thread)
                     self._name(thread, places)
+                    model = mark.model if mark is not None else thread.model
+                    if model != thread.model:
+                        # What one model left unpaid is not another's.
+                        thread.model, thread.purse_ns = model, 0
                     cpu_ns = self._paid(thread, used_ns, elapsed_ns)
                     self._count(thread, mark, at_ns, elapsed_ns, cpu_ns)
             self.looks += 1
@@ -110,6 +115,13 @@ class Sampler:
         """Count what has rested, before a tree is read or replaced; under the lock."""
         for thread in self._threads:
             self._settle(thread)
+
+    def begin_anew(self) -> None:
+        """Forget CPU time that no sample has been given: what is counted next is of now."""
+        for thread, used_ns in self._threads.clocks():
+            self._settle(thread)
+            # Without a stack it is walked at the next look: it may have moved since the last.
+            thread.purse_ns, thread.used_ns, thread.stack = 0, used_ns or 0, ()
 
     def _settle(self, thread: ThreadSeen) -> None:
         times, thread.rested = thread.rested, 0
@@ -131,7 +143,8 @@ class Sampler:
         thread.is_idle = self.contexts.table[context].kind == "idle"
         self._add(context, thread.stack, wall_ns, cpu_ns)
         if mark is not None:
-            self.newest.append(Sample(at_ns, wall_ns, cpu_ns, context, thread.stack, mark))
+            named = self.contexts.table[context]
+            self.newest.append(Sample(at_ns, wall_ns, cpu_ns, named, thread.stack, mark))
 
     def _name(self, thread: ThreadSeen, places: list[tuple[CodeType, int]]) -> None:
         """The walk as frame numbers, root first, the native call last."""
@@ -149,7 +162,8 @@ class Sampler:
         native = thread.native
         if used_ns is None:
             return elapsed_ns if native is None else 0
-        purse_ns = min(thread.purse_ns + used_ns - thread.used_ns, MOST_PURSE_NS)
+        spent_ns = used_ns - thread.used_ns
+        purse_ns = min(thread.purse_ns + spent_ns, MOST_PURSE * elapsed_ns)
         thread.used_ns = used_ns
         runs = native is None
         if native is not None:

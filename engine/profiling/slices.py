@@ -78,13 +78,16 @@ class Slices:
         """Close the running slice once it is over."""
         if now_s // SLICE_S == self._start_s // SLICE_S:
             return
-        tree = self._swap(TreeBuilder(GROWING_NODES))
-        counts = self._counts()
-        pruned, _ = prune(tree, SLICE_NODES, WALL_NS)
-        closed = Slice(self._start_s, now_s, pruned, counts.since(self._before))
         with self._lock:
-            self._kept.append(closed)
+            tree, counts = self._swap(TreeBuilder(GROWING_NODES)), self._counts()
+            whole = Slice(self._start_s, now_s, tree, counts.since(self._before))
+            self._kept.append(whole)
             self._start_s, self._before = now_s, counts
+        # Not under the lock: whoever reads meanwhile reads all of it.
+        pruned, _ = prune(tree, SLICE_NODES, WALL_NS)
+        closed = whole._replace(tree=pruned)
+        with self._lock:
+            self._kept[-1] = closed
         self._fold(closed, now_s)
 
     def _fold(self, closed: Slice, now_s: float) -> None:
@@ -96,16 +99,14 @@ class Slices:
         """Give the writer what is complete of the running minute."""
         taken, self._open_minute = self._open_minute, []
         if taken:
-            self._minute(folded(taken))
+            self._minute(together(taken, MINUTE_NODES))
 
-    def within(self, from_s: float, to_s: float) -> list[Slice]:
+    def within(self, from_s: float, to_s: float, now_s: float) -> list[Slice]:
         """Slices that overlap a stretch of the monotonic clock, the running one among them."""
         with self._lock:
-            found = [one for one in self._kept if one.end_s > from_s and one.start_s < to_s]
-            start_s, before = self._start_s, self._before
-        if to_s > start_s:
-            found.append(Slice(start_s, to_s, self._read(), self._counts().since(before)))
-        return found
+            running = Slice(self._start_s, now_s, self._read(), self._counts().since(self._before))
+            kept = [*self._kept, running]
+        return [one for one in kept if one.end_s > from_s and one.start_s < to_s]
 
     def __iter__(self) -> Iterator[Slice]:
         return iter(tuple(self._kept))
@@ -116,9 +117,9 @@ class Slices:
         return sum(len(one.tree) for one in self)
 
 
-def folded(slices: list[Slice]) -> Slice:
-    """Several slices as one of MINUTE_NODES at most."""
-    tree, _ = prune(merge([one.tree for one in slices]), MINUTE_NODES, WALL_NS)
+def together(slices: list[Slice], most_nodes: int) -> Slice:
+    """Several slices as one of most_nodes at most."""
+    tree, _ = prune(merge([one.tree for one in slices]), most_nodes, WALL_NS)
     return Slice(slices[0].start_s, slices[-1].end_s, tree, summed(slices))
 
 

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 
 from engine.in_flight import Doing, InFlight
+from engine.profiling.frames import printable
 
 ROOMS = (
     ("pyrometer-http", "engine"),
@@ -29,24 +30,26 @@ class ThreadSeen:
     """One thread. clock: of its own CPU time; None where the system does not tell.
 
     used_ns: its clock at the last look. purse_ns: CPU time that it has used and no sample has
-    been given yet. stack, native: of its last sample, frame numbers. is_idle: it waited for
-    nobody then. rested, rested_ns: samples since that are not counted yet.
+    been given yet. model: that it worked for last. stack, native: of its last sample, frame
+    numbers. is_idle: it waited for nobody then. rested, rested_ns: samples since that are not
+    counted yet.
     """
 
     __slots__ = (
-        *("clock", "doing", "group", "ident", "is_idle", "native", "purse_ns"),
-        *("rested", "rested_ns", "room", "stack", "used_ns"),
+        *("clock", "doing", "group", "ident", "is_idle", "model", "native"),
+        *("purse_ns", "rested", "rested_ns", "room", "stack", "used_ns"),
     )
 
     def __init__(self, ident: int, name: str, native_id: int | None, doing: Doing) -> None:
         self.ident, self.doing = ident, doing
-        self.group = _NUMBER.sub("N", name)[:80]
+        self.group = printable(_NUMBER.sub("N", name)[:80])
         self.room = next((room for start, room in ROOMS if name.startswith(start)), OTHERS)
         # Linux: the kernel's id of a thread's CPU clock is made of its thread id, and a dead
         # thread's is an error, where pthread_getcpuclockid(3) would crash.
         self.clock = None if native_id is None else (~native_id << 3) | 6
         self.used_ns = self.purse_ns = self.rested = self.rested_ns = 0
         self.stack: tuple[int, ...] = ()
+        self.model = ""
         self.native: int | None = None
         self.is_idle = False
 

@@ -7,7 +7,7 @@ SLOWEST + SAMPLED records each.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -26,9 +26,8 @@ _DURATION, _LABEL, _ORDINAL = COLUMN["duration_ns"], COLUMN["label"], COLUMN["or
 class Exemplars:
     """Fed once a second by the ticker.
 
-    traced: records whose caller sent a trace id, for an exporter to take. note: is told of each
-    exemplar and its end, perf_counter ns, and returns how many of the profiler's samples fell
-    into it.
+    traced: records whose caller sent a trace id, for an exporter to take. stacks_in: the
+    profiler's samples that fell into an exemplar, by its record and its end, perf_counter ns.
     """
 
     def __init__(self, recorder: Recorder) -> None:
@@ -36,7 +35,7 @@ class Exemplars:
         self._random = np.random.default_rng()
         self._minutes: deque[Minute] = deque(maxlen=MINUTES)
         self.traced: deque[RequestMetrics] = deque(maxlen=MAX_TRACED)
-        self.note: Callable[[RequestMetrics, int], int] = lambda record, ended_ns: 0
+        self.stacks_in: Callable[[RequestMetrics, int], Sequence[Any]] = lambda record, ended: ()
 
     def add(self, drained: Drained, now_s: float) -> None:
         """Take one second's requests."""
@@ -57,7 +56,15 @@ class Exemplars:
         minute.add(rows, drained, self._recorder, self._random)
         for record in (*minute.slowest, *minute.sample):
             if record.samples is None:
-                record.samples = self.note(record, self._recorder.ended_ns(record))
+                record.samples = self.stacks_in(record, self._recorder.ended_ns(record))
+
+    def samples_of(self, request_id: str) -> Sequence[Any]:
+        """The profiler's samples that fell into an exemplar; none where it is not kept."""
+        for minute in reversed(tuple(self._minutes)):
+            for record in (*minute.slowest, *minute.sample):
+                if record.request_id == request_id:
+                    return record.samples or ()
+        return ()
 
     def as_dicts(self, model: str | None = None) -> list[dict[str, Any]]:
         """Every exemplar kept, newest minute first, the slowest first within it."""

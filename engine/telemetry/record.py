@@ -21,6 +21,7 @@ Phases never overlap; `unaccounted` is the rest, so that they always add up.
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -54,7 +55,7 @@ class RequestMetrics:
     event loop it is read for one request in 16, and not for those answered together.
     memory_before_mb and memory_after_mb are the whole process' resident memory; they are read
     for cold requests, for those over 5 ms (after only) and for a sample, and are None elsewhere.
-    samples: of the profiler that fell into it; None where nobody looked.
+    samples: of the profiler that fell into it, for exemplars; None where nobody looked.
     """
 
     request_id: str
@@ -91,7 +92,7 @@ class RequestMetrics:
     span_id: str = ""
     error: str = ""
     finished_at: float = 0.0
-    samples: int | None = None
+    samples: Sequence[Any] | None = None
 
     @property
     def cache_hit(self) -> bool:
@@ -160,7 +161,7 @@ class RequestMetrics:
             "own_phases_ms": {name: ns / 1e6 for name, ns in self.own_phases.items()},
             "trace_id": self.trace_id or None,
             "finished_at": self.finished_at,
-            "profile": {"samples": self.samples} if self.samples else None,
+            "profile": {"samples": len(self.samples)} if self.samples else None,
         }
 
 

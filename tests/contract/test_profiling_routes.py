@@ -111,6 +111,10 @@ def test_a_capture_runs_once_at_a_time_and_is_kept(port: int) -> None:
     assert imported["sampled"]["cpu"] > 0
     assert imported["unit"] == "samples", "folded stacks do not say what they count"
     assert imported["against"]["label"] == f"capture {begun['id']}"
+    earlier = ask(port, view="code", capture=begun["id"], against="before", kind="idle")
+    assert earlier["against"]["window"]["to"] <= earlier["window"]["from"] + 0.1
+    kept = ask(port, view="code", capture=adopted["id"], format="folded")
+    assert len(kept.splitlines()) == len(folded.splitlines()), "counts are exported as counts"
     for one in (begun["id"], adopted["id"]):
         assert call(port, "POST", "/performance/profile/delete", {"id": one})[0] == 200
     assert call(port, "POST", "/performance/profile/delete", {"id": begun["id"]})[0] == 404
@@ -137,6 +141,9 @@ def test_every_format_is_a_file_to_keep(port: int) -> None:
         ("view=code&measure=heat", 400, "measure"),
         ("view=code&format=gif", 400, "format"),
         ("view=phases&format=folded", 400, "format"),
+        ("view=phases&window=3h&route=/v2", 400, "route"),
+        ("view=code&format=folded&invert=1", 400, "invert"),
+        ("view=code&format=pprof&against=before", 400, "against"),
         ("view=code&window=5y", 400, "window"),
         ("view=code&from=yesterday&to=2", 400, "from"),
         ("view=code&from=200&to=100", 400, "window"),

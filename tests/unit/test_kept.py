@@ -60,6 +60,19 @@ def test_what_is_kept_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [answers.find(request(b"/%d" % n)) is not None for n in range(3)] == [True, True, False]
 
 
+def test_how_many_are_kept_and_how_long_their_addresses_are_is_bounded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(kept, "MOST_ANSWERS", 3)
+    answers = KeptAnswers()
+    for number in range(5):
+        answers.keep(request(b"/%d" % number), Response(200, b"x", [FOREVER]))
+    assert [answers.find(request(b"/%d" % n)) is not None for n in range(5)] == [0, 0, 1, 1, 1]
+    assert answers.used_bytes == 3
+    answers.keep(request(b"/" + b"x" * 600), Response(200, b"x", [FOREVER]))
+    assert answers.find(request(b"/" + b"x" * 600)) is None
+
+
 def test_who_is_given_a_kept_answer_cannot_change_it() -> None:
     answers = KeptAnswers()
     answers.keep(request(), Response(200, b"packed", [FOREVER]))

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable
 
 from engine.profiling.pace import Pace
+from tests.waiting import until
 
 MS = 1_000_000
 
@@ -26,7 +28,9 @@ class Clock:
 
 def run(hz: float, ends_ms: int, look: Callable[[Clock, int], None]) -> Pace:
     clock = Clock(ends_ms * MS)
-    pace = Pace(lambda elapsed: look(clock, elapsed), hz, lambda: clock.now_ns, clock.sleep)
+    pace = Pace(
+        lambda elapsed: look(clock, elapsed), hz, lambda: clock.now_ns, clock.sleep, clock.sleep
+    )
     clock.pace = pace
     pace._run()
     return pace
@@ -62,6 +66,26 @@ def test_a_look_that_raises_is_not_the_last() -> None:
         raise ValueError
 
     assert run(100, 200, look).looks == len(calls) > 10
+
+
+def test_the_switch_interval_comes_back_however_many_share_it() -> None:
+    before = sys.getswitchinterval()
+    paces = [Pace(lambda elapsed: None, 199) for _ in range(3)]
+    for pace in paces:
+        pace.start()
+    until(lambda: all(pace.looks > 40 for pace in paces), 10, "some looks of each")
+    for pace in paces:
+        pace.stop()
+    assert sys.getswitchinterval() == before
+
+
+def test_a_pace_that_is_stopped_does_not_sleep_on() -> None:
+    pace = Pace(lambda elapsed: None, 0.05)
+    pace.start()
+    began = time.monotonic()
+    pace.stop()
+    assert time.monotonic() - began < 1
+    assert not pace.is_alive
 
 
 def test_the_switch_interval_is_what_it_was() -> None:

@@ -106,6 +106,33 @@ def test_samples_are_never_given_more_cpu_time_than_threads_used() -> None:
     assert 0 < paid <= sum(used_ns)
 
 
+def test_what_was_used_before_a_capture_is_not_booked_in_it() -> None:
+    sampler = Sampler(InFlight(), TreeBuilder(10_000))
+    over_at_ns: list[int] = []
+
+    def work(over: threading.Event) -> None:
+        end = time.monotonic() + 0.5
+        while time.monotonic() < end:
+            sum(range(100))
+        over_at_ns.append(time.thread_time_ns())
+        over.wait()
+
+    with running(work, "burst"):
+        sampler.look(1)  # it is met, and then not looked at while it is busy
+        until(lambda: bool(over_at_ns), 10, "the end of its burst")
+        capture = TreeBuilder(10_000)
+        with sampler.lock:
+            sampler.begin_anew()
+            sampler.capture = capture
+        elapsed_ns = looks(sampler, 20)
+        with sampler.lock:
+            sampler.settle()
+    tree = capture.tree(sampler.table.frames, sampler.contexts.table)
+    burst = sum(of_thread(tree, "burst").values())
+    assert burst[SAMPLES] == 20
+    assert burst[CPU_NS] < 0.2 * elapsed_ns
+
+
 def test_samples_belong_to_the_request_in_flight() -> None:
     in_flight = InFlight()
     sampler = Sampler(in_flight, TreeBuilder(10_000))
