@@ -25,8 +25,9 @@ examples: setup ## train the bundled models where they are missing
 run: examples ## serve the models and the console
 	exec $(BIN)/pyrometer serve --models $(MODELS)
 
-test: setup ## run all tests
-	$(BIN)/python -m pytest
+test: setup ## run all tests; those of the browser two at a time, since they mostly wait
+	$(BIN)/python -m pytest tests/e2e -n 2 --dist loadfile
+	$(BIN)/python -m pytest --ignore tests/e2e
 
 lint: setup ## ruff, mypy --strict, import-linter
 	$(BIN)/ruff check .
