@@ -25,8 +25,8 @@ from engine.profiling.slices import SLICE_NODES, SLICE_S, SLICES
 from engine.telemetry.record import ProcessMemory
 
 THREADS, DEEPEST, NAMES, HZ = 4, 400, 30_000, 99.0
-LOOKS_AHEAD = 50
-"""A slice: enough for it to be full."""
+LOOKS_AHEAD = 10
+"""A slice; each sees four threads, so a slice has some thousand nodes."""
 MOST_GROWTH_MB = 5.0
 
 
