@@ -3,10 +3,9 @@
   "use strict";
   const pyrometer = (window.pyrometer = window.pyrometer || {});
   const { element } = pyrometer.dom;
+  const { quoted } = pyrometer.command;
   const asked = new Map(); // instance + model -> the command, once its inputs are known
   const ZEROS = { BOOL: false, BYTES: "" };
-
-  const quoted = (text) => `'${String(text).replace(/'/g, `'\\''`)}'`;
 
   function address(model) {
     return `${location.origin}/v2/models/${encodeURIComponent(model)}`;
@@ -36,28 +35,10 @@
     }
   }
 
-  function copyButton(code) {
-    const button = element("button", "chip", "Copy");
-    button.type = "button";
-    button.addEventListener("click", async () => {
-      try {
-        await navigator.clipboard.writeText(code.textContent);
-        button.textContent = "Copied";
-      } catch (refused) {
-        getSelection().selectAllChildren(code); // ready for Ctrl-C where the clipboard is refused
-        button.textContent = "Selected";
-      }
-    });
-    return button;
-  }
-
   function build(note) {
-    const code = element("code", "");
+    const { node, code } = pyrometer.command.line();
     code.id = "first-request";
-    note.replaceChildren(
-      element("div", "first-words"),
-      element("div", "curl", [code, copyButton(code)]),
-    );
+    note.replaceChildren(element("div", "first-words"), node);
     return code;
   }
 

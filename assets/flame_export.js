@@ -116,15 +116,7 @@
     }, "image/png");
   }
 
-  async function copyLink() {
-    const link = flame.state.link(pyrometer.url.all());
-    try {
-      await navigator.clipboard.writeText(link);
-      pyrometer.toast("ok", "Copied the link", "It opens this very view, pinned in time");
-    } catch (refused) {
-      pyrometer.toast("warning", "The browser refuses the clipboard; the link is", link);
-    }
-  }
+  const copyLink = () => pyrometer.links.copy(flame.state.link(pyrometer.url.all()), "It opens this very view, pinned in time");
 
   /* The links follow the address each time the menu is opened. */
   function fill() {

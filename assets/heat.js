@@ -138,6 +138,24 @@
       + `${number(answer.bounds_ms[most + 1])} ms; the longest up to ${number(answer.bounds_ms[answer.bounds_ms.length - 1])} ms.`;
   }
 
+  /* Where the cells lie, px. */
+  function areaOf(width, height) {
+    const area = { left: MARGIN.l, top: MARGIN.t, width: width - MARGIN.l - MARGIN.r, height: height - MARGIN.t - MARGIN.b };
+    area.step = area.width / answer.times.length;
+    area.band = area.height / (answer.bounds_ms.length - 1);
+    return area;
+  }
+
+  /* The text of an SVG of what is on the screen. */
+  function svg() {
+    if (!drawn) throw new Error("nothing is drawn yet");
+    const { width, height } = byId("heat-canvas").getBoundingClientRect();
+    const pen = pyrometer.svgPen(width, height);
+    cells(pen, drawn, answer);
+    axes(pen, drawn, answer);
+    return pen.text();
+  }
+
   function draw() {
     const canvas = byId("heat-canvas");
     if (!canvas || pyrometer.router.current() !== "live") return;
@@ -152,9 +170,7 @@
       words();
       return;
     }
-    const area = { left: MARGIN.l, top: MARGIN.t, width: width - MARGIN.l - MARGIN.r, height: height - MARGIN.t - MARGIN.b };
-    area.step = area.width / answer.times.length;
-    area.band = area.height / (answer.bounds_ms.length - 1);
+    const area = areaOf(width, height);
     if (marked && (marked[0] >= answer.times.length || marked[1] >= answer.bounds_ms.length - 1)) marked = null;
     cells(pen, area, answer);
     axes(pen, area, answer);
@@ -205,10 +221,5 @@
     new ResizeObserver(draw).observe(chart);
     pyrometer.pages.add("live", { draw: refresh, change: refresh });
   });
-  /* For the panel's own menu: what is drawn, as rows. */
-  pyrometer.heat = {
-    rows: () => (answer ? answer.counts.flatMap((step, x) => step.map((value, y) => ({
-      time: clock(answer.times[x]), from_ms: answer.bounds_ms[y], to_ms: answer.bounds_ms[y + 1], requests: value,
-    })).filter((row) => row.requests)) : []),
-  };
+  pyrometer.heat = { svg };
 })();

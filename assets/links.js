@@ -22,14 +22,8 @@
     return `${location.origin}${location.pathname}${query}${hash}`;
   }
 
-  async function copy(link) {
-    try {
-      await navigator.clipboard.writeText(link);
-      pyrometer.toast("ok", "Copied the link", link);
-    } catch (refused) {
-      pyrometer.toast("warning", "The browser refuses the clipboard; the link is", link);
-    }
-  }
+  const copy = (link, detail = link) =>
+    pyrometer.clipboard.write(link, { done: "Copied the link", what: "the link is", detail });
 
   pyrometer.links = { here, copy, copyHere: (options) => copy(here(options)) };
 })();

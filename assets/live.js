@@ -85,7 +85,17 @@
     return true;
   }
 
+  /* The first answer is asked for while React still builds the page: with it in hand, the page
+     has figures before Plotly, megabytes of it, keeps the browser busy. */
+  let first = document.hidden ? null : fetched().catch(() => null);
+
   async function ask() {
+    const waiting = first;
+    first = null;
+    return (await waiting) || fetched();
+  }
+
+  async function fetched() {
     const response = await fetch(`/performance/live?since=${state.seq}`, {
       signal: AbortSignal.timeout(TIMEOUT_MS),
       cache: "no-store",
@@ -175,7 +185,7 @@
     byId("live-badge").addEventListener("click", () => pyrometer.time.pauseOrResume());
     document.addEventListener("visibilitychange", poll);
     pyrometer.time.on(rateChanged);
-    setTimeout(poll, 0); // the first figures need not wait for the first tick, nor for Plotly
+    queueMicrotask(poll); // at once, but after all starters
   });
   pyrometer.latest = latest;
   pyrometer.poll = poll;

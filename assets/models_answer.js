@@ -6,6 +6,7 @@
   const models = (pyrometer.models = pyrometer.models || {});
   const { byId, element, setText } = pyrometer.dom;
   const { number, count, known } = pyrometer.format;
+  const { quoted } = pyrometer.command;
   const MOST_ROWS = 100;
   const MOST_COLUMNS = 12;
   const NAMES = {
@@ -14,26 +15,9 @@
   };
   const COLOURED = { infer: "inference" }; // the name that requests.css knows a phase by
 
-  const quoted = (text) => `'${String(text).replace(/'/g, `'\\''`)}'`;
-
   function curlOf({ url, headers, body }) {
     const given = Object.entries(headers).map(([name, value]) => `-H ${quoted(`${name}: ${value}`)}`).join(" ");
     return `curl -s ${quoted(location.origin + url)} ${given} -d ${quoted(body)}`;
-  }
-
-  function copyButton(code) {
-    const button = element("button", "chip", "Copy");
-    button.type = "button";
-    button.addEventListener("click", async () => {
-      try {
-        await navigator.clipboard.writeText(code.textContent);
-        button.textContent = "Copied";
-      } catch (refused) {
-        getSelection().selectAllChildren(code); // ready for Ctrl-C where the clipboard is refused
-        button.textContent = "Selected";
-      }
-    });
-    return button;
   }
 
   // Values
@@ -231,10 +215,10 @@
   // The whole
 
   function repeat(asked) {
-    const code = element("code", "", curlOf(asked));
+    const { node, code } = pyrometer.command.line(curlOf(asked));
     code.id = "model-answer-curl";
     code.tabIndex = 0;
-    return element("div", "answer-part", [element("h3", "model-sub", "To repeat it"), element("div", "curl", [code, copyButton(code)])]);
+    return element("div", "answer-part", [element("h3", "model-sub", "To repeat it"), node]);
   }
 
   function parsed(text) {

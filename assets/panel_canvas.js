@@ -70,16 +70,14 @@
   const flameRows = () => (shown().view === "phases" ? phaseRows(shown()) : codeRows(shown()));
 
   /* Every row of it, as wide as on the screen; callers above callees. */
-  function flamePicture(scale) {
+  function flameExtent() {
     shown();
     const charts = [...pyrometer.flame.page.panel().charts()].reverse();
     const width = Math.max(320, charts[0].scroll.clientWidth);
-    const tall = charts.reduce((sum, chart) => sum + chart.picture(null, width) + 8, 0);
-    if (tall * scale > MAX_SIDE_PX) throw new Error("the graph is too deep for one picture; zoom into a part of it");
-    const canvas = element("canvas");
-    Object.assign(canvas, { width: width * scale, height: tall * scale });
-    const pen = canvas.getContext("2d");
-    pen.scale(scale, scale);
+    return { charts, width, height: charts.reduce((sum, chart) => sum + chart.picture(null, width) + 8, 0) };
+  }
+
+  function drawFlame(pen, { charts, width }) {
     let top = 0;
     for (const chart of charts) {
       pen.save();
@@ -87,11 +85,28 @@
       top += chart.picture(pen, width) + 8;
       pen.restore();
     }
+  }
+
+  function flamePicture(scale) {
+    const extent = flameExtent();
+    if (extent.height * scale > MAX_SIDE_PX) throw new Error("the graph is too deep for one picture; zoom into a part of it");
+    const canvas = element("canvas");
+    Object.assign(canvas, { width: extent.width * scale, height: extent.height * scale });
+    const pen = canvas.getContext("2d");
+    pen.scale(scale, scale);
+    drawFlame(pen, extent);
     return canvas;
   }
 
+  function flameSvg() {
+    const extent = flameExtent();
+    const pen = pyrometer.svgPen(extent.width, extent.height);
+    drawFlame(pen, extent);
+    return pen.text();
+  }
+
   (pyrometer.starters = pyrometer.starters || []).push(() => {
-    pyrometer.pictures.provide("panel-heat", { rows: heatRows });
-    pyrometer.pictures.provide("panel-flame", { png: flamePicture, rows: flameRows });
+    pyrometer.pictures.provide("panel-heat", { svg: () => pyrometer.heat.svg(), rows: heatRows });
+    pyrometer.pictures.provide("panel-flame", { png: flamePicture, svg: flameSvg, rows: flameRows });
   });
 })();

@@ -189,26 +189,19 @@
 
   // Copy
 
-  const quoted = (text) => (/^[\w./:,@%+=-]*$/.test(text) ? text : `'${text.replace(/'/g, `'\\''`)}'`);
-
   /* A line for each of these settings that was changed; what is not told is a comment. */
   function lines(settings) {
     return settings.filter((setting) => setting.changed).map((setting) => (setting.text === null
       ? `# ${setting.variable} is set; its value is not shown`
-      : `${setting.variable}=${quoted(setting.text)}`));
+      : `${setting.variable}=${pyrometer.command.quoted(setting.text)}`));
   }
 
-  async function copy() {
+  function copy() {
     const found = lines(listed());
     if (!found.length) return pyrometer.toast("warning", "Nothing to copy", "No setting that is listed was changed");
     const text = `${found.join("\n")}\n`;
-    try {
-      await navigator.clipboard.writeText(text);
-      pyrometer.toast("ok", `Copied ${plural(found.length, "line")}`, found.map((line) => line.split("=")[0]).join(", ").slice(0, 300));
-    } catch (refused) {
-      pyrometer.toast("warning", "The browser refuses the clipboard; the lines are", text);
-    }
-    return undefined;
+    const names = found.map((line) => line.split("=")[0]).join(", ").slice(0, 300);
+    return pyrometer.clipboard.write(text, { done: `Copied ${plural(found.length, "line")}`, what: "the lines are", detail: names });
   }
 
   function wire() {

@@ -43,6 +43,21 @@ def test_tiles_and_charts_move_under_load(
     )
 
 
+def test_the_first_figures_do_not_wait_for_plotly(browser: Any, live_server: RunningServer) -> None:
+    until(lambda: live_server.answers("/"), 30, "the console")
+    context = browser.new_context(viewport={"width": 1440, "height": 900})
+    page = context.new_page()
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.route("**/plotly.min.js", lambda _: None)  # never answered
+    page.goto(f"{live_server.url}/", wait_until="commit")
+    page.wait_for_selector("#console[data-phase=live]", timeout=20_000)
+    page.wait_for_function("document.querySelector('#health-text').textContent.length > 3")
+    page.wait_for_selector("#models-body tr[data-model=breast_cancer]")
+    assert sum(url.endswith("/performance/live?since=0") for url in asked) == 1
+    context.close()
+
+
 def test_warm_up_loads_a_cold_model(page: Any, live_server: RunningServer) -> None:
     row = page.locator("#models-body tr[data-model=digits]")
     assert row.get_attribute("data-state") == "cold"

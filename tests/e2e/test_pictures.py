@@ -166,6 +166,26 @@ def test_a_drawing_on_a_canvas_is_in_its_panels_picture(
     assert looked_at(tab, png)["colours"] > 50
 
 
+@pytest.mark.parametrize(
+    ("path", "panel", "drawn"),
+    [
+        ("/", "panel-heat", "#readout-heat b, #readout-heat span"),
+        ("/flame-graph", "panel-flame", "#flame-page[data-state=shown]"),
+    ],
+)
+def test_a_drawing_on_a_canvas_is_svg_too(
+    tab: Any, live_server: RunningServer, path: str, panel: str, drawn: str
+) -> None:
+    visit(tab, live_server, path)
+    tab.wait_for_selector(drawn, state="attached")
+    root = ElementTree.fromstring(saved(tab, panel, "svg")[1])
+    tags = [node.tag.rsplit("}", 1)[-1] for node in root.iter()]
+    title = tab.evaluate("(id) => document.querySelector(`#${id} h2`).textContent.trim()", panel)
+    assert title in [node.text for node in root.iter()]
+    assert tags.count("rect") > 3
+    assert tags.count("text") > 6
+
+
 def test_a_chart_is_a_table_for_whoever_cannot_see_it(tab: Any) -> None:
     choose(tab, "panel-latency", "table")
     table = tab.get_by_role("table", name="Latency, ms")
