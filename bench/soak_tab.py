@@ -2,7 +2,8 @@
 
 A real browser shows the Live page while callers keep the server busy. Its heap after a forced
 collection is read every few seconds; in the middle the server is killed, is away for a while, and
-comes back at the same address: the page must say that it is stale and recover by itself.
+comes back at the same address: the page must say that it is stale and recover by itself. The
+slope of the last readings (Theil-Sen) tells whether it still grows.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy.stats import theilslopes
 from tqdm import tqdm
 
 from bench.__main__ import ROOT, until_ready
@@ -146,6 +148,9 @@ def soak(models: Path, minutes: float, away_s: float) -> int:
     # The first third fills ten minutes of points and warms the page up.
     base, end = np.median(before[len(before) // 3 :]), np.median(after[-len(after) // 3 :])
     growth = float(end / base - 1)
+    full = after[-len(after) // 3 :]
+    slope, _, low, high = theilslopes(full, np.arange(len(full)) * every_s / 3600)
+    print(f"with the buffer full: {slope:+.2f} MB an hour ({low:+.2f} to {high:+.2f}, 95 %)")
     said = {"minutes": minutes, "heap_mb": [round(float(base), 2), round(float(end), 2)]}
     print(json.dumps(said | {"growth_percent": round(100 * growth, 1), "elements": nodes}))
     print(
