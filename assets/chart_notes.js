@@ -52,7 +52,7 @@
   function eventTicks(chart, fragment) {
     const { axisTime, place, range } = pyrometer.charts;
     const [from, to] = range();
-    for (const event of pyrometer.state.answer.events || []) {
+    for (const event of pyrometer.history.events()) {
       const ms = axisTime(event.t);
       if (ms < from || ms > to) continue;
       const tick = element("span", "event-tick");

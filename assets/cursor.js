@@ -36,8 +36,8 @@
     return node;
   }
 
-  function eventNear(state, seconds) {
-    const near = (state.answer.events || []).filter(
+  function eventNear(seconds) {
+    const near = pyrometer.history.events().filter(
       (event) => Math.abs(event.t - seconds) <= EVENT_NEAR_S,
     );
     return near.length ? near[near.length - 1] : null;
@@ -63,7 +63,7 @@
     const columns = pyrometer.charts.columnsOf(chart, source);
     const parts = [];
     if (at !== null) {
-      const event = eventNear(state, at);
+      const event = eventNear(at);
       if (event) parts.push(element("span", "event", event.text));
       parts.push(element("time", "", pyrometer.time.moment(at)));
     }

@@ -9,6 +9,7 @@
   const REFRESH_S = 10;
   const LIMIT_MS = 20000;
   const MAX_POINTS = 600;
+  const MAX_EVENTS = 200;
   /* [step, for how long it is kept], seconds: a second in memory, the others on disk. */
   const TIERS = [[1, 3600], [10, 86400], [60, 2592000], [600, 5184000], [3600, Infinity], [21600, Infinity], [86400, Infinity]];
   const LATE = `no answer within ${LIMIT_MS / 1000} s`;
@@ -21,7 +22,7 @@
   function forget(stretch) {
     if (stretch.abort) stretch.abort.abort();
     return Object.assign(stretch, {
-      columns: [], rows: [], stepS: null, phase: "idle", problem: "", askedAt: 0, abort: null,
+      columns: [], rows: [], events: [], stepS: null, phase: "idle", problem: "", askedAt: 0, abort: null,
     });
   }
 
@@ -49,6 +50,8 @@
     const kept = stretch.rows.filter((row) => row[0] < first && row[0] >= from - answer.step_s);
     Object.assign(stretch, { columns: answer.columns, stepS: answer.step_s });
     stretch.rows = [...kept, ...answer.points].slice(-MAX_POINTS);
+    const since = answer.events.length ? answer.events[0].t : Infinity;
+    stretch.events = [...stretch.events.filter((event) => event.t < since), ...answer.events].slice(-MAX_EVENTS);
     stretch.problem = answer.problem || "";
     stretch.phase = "ready";
   }
@@ -123,5 +126,12 @@
     return Object.assign(hold(previous, range.key, earlier), { shift: range.seconds });
   }
 
-  pyrometer.history = { shown, before, retry };
+  /* What happened, oldest first: what the range has on file, then what is newer. */
+  function events() {
+    const live = (pyrometer.state.answer && pyrometer.state.answer.events) || [];
+    const last = main.events.length ? main.events[main.events.length - 1].t : -Infinity;
+    return [...main.events, ...live.filter((event) => event.t > last)];
+  }
+
+  pyrometer.history = { shown, before, retry, events };
 })();

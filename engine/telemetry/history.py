@@ -19,7 +19,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, TextIO, TypeVar
 
 import numpy as np
 
@@ -30,16 +30,19 @@ from engine.telemetry.system import GAUGES
 from engine.telemetry.tally import Tally
 
 log = logging.getLogger(__name__)
+Found = TypeVar("Found")
 FILE_NAME = "history.sqlite"
 MAX_WAITING = 360
 """Buckets of the finest tier: one hour."""
-MAX_ALERTS_WAITING = 1000
+MAX_EVENTS_WAITING = 1000
 COPY_EVERY_S = 5.0
 RETRY_S = 1.0
 PRUNE_EVERY_S = 600.0
 DAMAGED = ("malformed", "not a database", "file is encrypted", "no such table", "no such column")
 
 AlertEvent = tuple[float, str, str, str, float | None, str]
+Event = tuple[float, str, str]
+"""Time, kind, text."""
 
 
 class History:
@@ -59,7 +62,8 @@ class History:
         self._running: Bucket | None = None
         self._copied_s = 0.0
         self._waiting: deque[Bucket] = deque()
-        self._alerts: deque[AlertEvent] = deque(maxlen=MAX_ALERTS_WAITING)
+        self._alerts: deque[AlertEvent] = deque(maxlen=MAX_EVENTS_WAITING)
+        self._events: deque[Event] = deque(maxlen=MAX_EVENTS_WAITING)
         self._partial: Bucket | None = None
         self._lock = threading.Lock()
         self._wake = threading.Event()
@@ -83,10 +87,17 @@ class History:
 
     def alert_events(self, since_s: float) -> list[dict[str, Any]] | None:
         """What happened to alerts, newest first; None where the file cannot be read."""
+        return self._read(lambda file: file.alert_events(since_s))
+
+    def events(self, from_s: float, to_s: float, limit: int) -> list[Event]:
+        """What is on file of what happened between two times; none where it cannot be read."""
+        return self._read(lambda file: file.events(from_s, to_s, limit)) or []
+
+    def _read(self, look: Callable[[HistoryFile], Found]) -> Found | None:
         try:
             file = HistoryFile(self.path, reads_only=True)
             try:
-                return file.alert_events(since_s)
+                return look(file)
             finally:
                 file.close()
         except sqlite3.Error:
@@ -129,6 +140,10 @@ class History:
         """Keep what happened to an alert."""
         self._alerts.append(event)
         self._wake.set()
+
+    def note_event(self, event: Event) -> None:
+        """Keep something that happened; it is written with the next bucket."""
+        self._events.append(event)
 
     def status(self) -> dict[str, Any]:
         """What is recorded, and if not, why and since when."""
@@ -202,6 +217,9 @@ class History:
         while self._alerts:
             file.write_alert(self._alerts[0])
             self._alerts.popleft()
+        while self._events:
+            file.write_event(self._events[0])
+            self._events.popleft()
         now_s = self._wall()
         if abs(now_s - self._pruned_s) > PRUNE_EVERY_S:
             file.prune(now_s, self.limit_bytes)

@@ -1,4 +1,4 @@
-"""The history's SQLite file: rows of buckets, and what happened to alerts.
+"""The history's SQLite file: rows of buckets, events, and what happened to alerts.
 
     rows  tier, series, t -> seconds, layout, sums (int64), histogram (packed), gauges (float32)
     series 0 is all service traffic; layouts name the columns of sums and gauges, so that a
@@ -27,7 +27,9 @@ from engine.telemetry.tally import SUMS, TOTAL_AT, TOTALS
 BUSY_MS = 1000
 READ_BUSY_MS = 20
 PAGE_BYTES = 16_384
-MAX_ALERT_EVENTS = 10_000
+MAX_EVENTS = 10_000
+"""Rows that each of EVENT_TABLES keeps."""
+EVENT_TABLES = ("alert_events", "events")
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS layouts (id INTEGER PRIMARY KEY, names TEXT UNIQUE);
 CREATE TABLE IF NOT EXISTS series (
@@ -40,6 +42,8 @@ CREATE TABLE IF NOT EXISTS rows (
   PRIMARY KEY (tier, series, t)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS alert_events (
   id INTEGER PRIMARY KEY, t REAL, rule TEXT, severity TEXT, state TEXT, value REAL, text TEXT);
+CREATE TABLE IF NOT EXISTS events (id INTEGER PRIMARY KEY, t REAL, kind TEXT, text TEXT);
+CREATE INDEX IF NOT EXISTS events_by_time ON events (t);
 """
 
 
@@ -154,10 +158,11 @@ class HistoryFile:
             for tier in TIERS:
                 oldest = int(now_s) - tier.keep_s
                 self._db.execute("DELETE FROM rows WHERE tier = ? AND t < ?", (tier.step_s, oldest))
-            self._db.execute(
-                "DELETE FROM alert_events WHERE id <= (SELECT max(id) - ? FROM alert_events)",
-                (MAX_ALERT_EVENTS,),
-            )
+            for table in EVENT_TABLES:
+                self._db.execute(
+                    f"DELETE FROM {table} WHERE id <= (SELECT max(id) - ? FROM {table})",
+                    (MAX_EVENTS,),
+                )
         for tier in TIERS:
             while self.used_bytes() > limit_bytes and self._drop_oldest(tier):
                 pass
@@ -192,7 +197,20 @@ class HistoryFile:
                 event,
             )
 
+    def write_event(self, event: tuple[float, str, str]) -> None:
+        """Keep something that happened: time, kind, text."""
+        with self._db:
+            self._db.execute("INSERT INTO events (t, kind, text) VALUES (?,?,?)", event)
+
     # reading
+
+    def events(self, from_s: float, to_s: float, limit: int) -> list[tuple[float, str, str]]:
+        """The newest events between two times, UTC seconds, newest first: time, kind, text."""
+        found = self._db.execute(
+            "SELECT t, kind, text FROM events WHERE t BETWEEN ? AND ? ORDER BY t DESC LIMIT ?",
+            (from_s, to_s, limit),
+        )
+        return found.fetchall()
 
     def alert_events(self, since_s: float, limit: int = 1000) -> list[dict[str, object]]:
         """The newest alert events, newest first."""

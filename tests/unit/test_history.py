@@ -13,7 +13,7 @@ import pytest
 from engine.errors import InvalidInput
 from engine.telemetry.frames import Frames, Grid
 from engine.telemetry.history import MAX_WAITING, History
-from engine.telemetry.history_file import HistoryFile
+from engine.telemetry.history_file import MAX_EVENTS, HistoryFile
 from engine.telemetry.labels import Labels
 from engine.telemetry.record import RequestMetrics
 from engine.telemetry.recorder import Recorder
@@ -101,6 +101,17 @@ def test_a_restart_keeps_history_and_shows_the_gap_as_a_gap(start: StartProcess)
     assert frames.totals[:, TOTAL_AT["requests"]].sum() == 120 * 3 + 60 * 5
     assert answer["points"][0][2] == pytest.approx(10, rel=0.01)
     assert answer["points"][0][3] == 100
+
+
+def test_events_outlive_the_process(start: StartProcess) -> None:
+    first = start(NOON)
+    for place, kind in enumerate(("start", "flush", "warmup")):
+        first.history.note_event((NOON + 100 * place, kind, f"number {place}"))
+    first.history.close()
+    second = start(NOON + 1000)
+    found = second.history.events(NOON + 50, NOON + 300, 10)
+    assert found == [(NOON + 200, "warmup", "number 2"), (NOON + 100, "flush", "number 1")]
+    assert second.history.events(NOON, NOON + 300, 1) == found[:1]
 
 
 def test_a_killed_process_loses_at_most_ten_seconds(start: StartProcess) -> None:
@@ -244,6 +255,16 @@ def _bucket(labels: Labels, start_s: int) -> Any:
     tally = tally_of(recorder.drain().rows)
     bucket.add(10.0, tally, np.full(len(GAUGES), np.nan), recorder.labels)
     return bucket
+
+
+def test_the_newest_events_are_kept(tmp_path: Path) -> None:
+    file = HistoryFile(tmp_path / "h.sqlite")
+    for place in range(5):
+        file.write_event((float(place), "flush", ""))
+    file._db.execute("UPDATE events SET id = id + ? WHERE t >= 3", (MAX_EVENTS,))
+    file.prune(10.0, 10**9)
+    assert [t for t, _, _ in file.events(0, 10, 10)] == [4.0, 3.0]
+    file.close()
 
 
 def test_what_is_older_than_its_tier_is_deleted(tmp_path: Path) -> None:
