@@ -76,9 +76,12 @@ class Client:
 
 
 @contextmanager
-def serving(folder: Path, *flags: str) -> Iterator[tuple[int, int]]:
-    """A server over `folder`/models, its state beside; yields (port, process id)."""
-    command = [sys.executable, "-m", "app.cli", "serve", "--port", "0", *flags]
+def serving(folder: Path, *flags: str, module: str = "app.cli") -> Iterator[tuple[int, int]]:
+    """A server over `folder`/models, its state beside; yields (port, process id).
+
+    module: what is run, with the arguments of `pyrometer`.
+    """
+    command = [sys.executable, "-m", module, "serve", "--port", "0", *flags]
     command += ["--models", str(folder / "models"), "--state", str(folder / "state")]
     command += ["--trust-file", str(folder / "trusted.sha256")]
     process = subprocess.Popen(

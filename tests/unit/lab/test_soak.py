@@ -1,0 +1,80 @@
+"""When a soak is green."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from bench.lab.aged import arrays_of, touch
+from bench.lab.soak import judged, noise_mb_per_h, soak_spec
+from engine.telemetry.ring import Ring
+
+SPEC = soak_spec("http://127.0.0.1:1", 720.0, 100.0, 8, "soak")
+GOOD: dict[str, Any] = {"valid": True, "errors": 0, "error_texts": {}, "expected_errors": 7}
+
+
+def samples(
+    growth_mb_per_h: float = 0.0, files: float = 20, more_files_per_h: float = 0.0
+) -> list[tuple[float, float, int, int]]:
+    """One a second: a warm-up that grows, then 100 MB with some noise and growth."""
+    random = np.random.default_rng(5)
+    rows = []
+    for second in range(720):
+        over_h = max(0.0, second - SPEC.warmup_s) / 3600
+        rss_mb = 100 + min(second / SPEC.warmup_s, 1) + growth_mb_per_h * over_h
+        rss_mb += float(random.normal(scale=0.05))
+        rows.append((float(second), rss_mb, int(files + more_files_per_h * over_h), 12))
+    return rows
+
+
+def test_growth_of_the_warm_up_is_no_growth() -> None:
+    verdict = judged(samples(), SPEC, GOOD)
+    assert verdict["green"], verdict["because"]
+    assert abs(verdict["rss_mb"]["slope_per_h"]) < 1
+    assert verdict["expected_errors"] == 7
+
+
+def test_a_leak_is_red() -> None:
+    verdict = judged(samples(growth_mb_per_h=40), SPEC, GOOD)
+    assert not verdict["green"]
+    assert "memory grows" in verdict["because"][0]
+    assert verdict["rss_mb"]["slope_per_h"] == pytest.approx(40, rel=0.1)
+
+
+def test_files_that_pile_up_are_red() -> None:
+    verdict = judged(samples(more_files_per_h=60), SPEC, GOOD)
+    assert verdict["because"] == ["open files grow from 21 to 27.5"]
+
+
+@pytest.mark.parametrize(
+    ("change", "word"),
+    [
+        ({"errors": 1, "error_texts": {"status 500": 1}}, "1 unexpected errors"),
+        ({"valid": False, "invalid_because": "sending fell behind"}, "sending fell behind"),
+    ],
+)
+def test_an_error_or_an_invalid_run_is_red(change: dict[str, Any], word: str) -> None:
+    assert word in judged(samples(), SPEC, GOOD | change)["because"][0]
+
+
+def test_too_few_samples_are_red() -> None:
+    verdict = judged(samples()[:150], SPEC, GOOD)
+    assert verdict["rss_mb"] is None
+    assert not verdict["green"]
+
+
+def test_the_noise_of_a_short_run_is_two_megabytes_and_of_a_day_one_an_hour() -> None:
+    assert noise_mb_per_h(3600) == 2.0
+    assert noise_mb_per_h(360) == 20.0
+    assert noise_mb_per_h(86_400) == 1.0
+
+
+def test_an_aged_ring_has_all_its_pages_and_the_same_values() -> None:
+    ring = Ring()
+    arrays = [array.copy() for array in arrays_of(ring)]
+    total = touch(ring)
+    assert total == sum(array.nbytes for array in arrays) > 30_000_000
+    for before, after in zip(arrays, arrays_of(ring), strict=True):
+        np.testing.assert_array_equal(before, after)
