@@ -4,8 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 MODELS ?= $(or $(PYROMETER_MODELS),models)
 
-.PHONY: help setup run test lint fmt examples lock bench batches storms unique \
-	replay encodings coldstart telemetrycost profilercost profilesoak viewers soak-tab observer scrape locked timeline zoo budget swaps loads smaller clean
+.PHONY: help setup run test lint fmt examples lock bench optimization batches storms unique \
+	replay encodings coldstart telemetrycost profilercost auditcost profilesoak viewers soak-tab observer scrape locked timeline zoo budget swaps loads smaller loadtest soak omission experiments gate gateproof clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -39,7 +39,10 @@ fmt: setup ## format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: examples ## beside MLServer, BentoML, LitServe, Ray Serve, Triton, FastAPI and the limits
+optimization: examples ## before and after on this machine, at most 150 s; the report reads it
+	$(BIN)/python -m bench.optimization --models $(MODELS)
+
+bench: optimization ## before and after, then beside MLServer, BentoML, LitServe, Ray Serve, Triton, FastAPI and the limits
 	$(BIN)/python -m bench --models $(MODELS)
 
 batches: examples ## 1 to 1,024 rows, 30 to 3,000 columns, JSON and binary, beside MLServer
@@ -65,6 +68,9 @@ telemetrycost: examples ## throughput with the recorder on and off, and its cost
 
 profilercost: examples ## throughput with the profiler off, at 29 and at 499 Hz
 	$(BIN)/python -m bench.profiler_cost --models $(MODELS)
+
+auditcost: examples ## what audits of served rows cost the request path
+	$(BIN)/python -m bench.audit_cost --models $(MODELS)
 
 profilesoak: setup ## an hour of hostile stacks ahead of time, then five real minutes
 	$(BIN)/python -m bench.profile_soak
@@ -102,6 +108,25 @@ loads: examples ## load from the artefact cache, cost by loaded models, memory
 
 smaller: setup ## smaller forms under an accuracy budget: bytes and quality
 	$(BIN)/python -m bench.smaller
+
+loadtest: examples ## 50 concurrent callers: errors below 1 %, over 40 requests/s
+	$(BIN)/pyrometer bench run --product-test --serve $(MODELS)
+
+HOURS ?= 1
+soak: examples ## mixed load on a fresh server; memory, files and threads must not grow: HOURS=1
+	$(BIN)/pyrometer bench soak --serve $(MODELS) --hours $(HOURS)
+
+omission: setup ## a server that stalls 1 s in 10: open loop, wrk2's arithmetic, closed loop
+	$(BIN)/python -m bench.lab.omission
+
+experiments: setup ## a slow and a wrong candidate of known figures found; no shadow answer leaks
+	$(BIN)/python -m bench.experiments
+
+gate: examples ## CPU time per request of this tree against the last commit: fails over 3 %
+	$(BIN)/pyrometer bench gate --models $(MODELS) $(GATE)
+
+gateproof: examples ## does the gate find 8 %, ten times, and pass ten A/A: half an hour
+	$(BIN)/python -m bench.gate.proof --times 10 --models $(MODELS)
 
 lock: ## resolve requirements.lock anew (needs uv)
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import gc
-import ipaddress
+import importlib
 import logging
 import os
 import sys
 import threading
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Mapping, MutableMapping, Sequence
 from dataclasses import fields
 from typing import Any
 
+from app.access.keys_cli import add_keys_command, run_keys
 from app.models_cli import add_commands, run_action
 from app.profile_cli import add_profile_command, run_profile
+from app.report_flags import add_report_command
 from app.signals import hold_signals
 from engine.config import PREFIX, Settings, load_settings, parse_value, sources_of
 from engine.errors import ConfigurationError, PyrometerError
@@ -23,8 +27,11 @@ from engine.version import VERSION
 log = logging.getLogger("pyrometer")
 
 
-def build_parser() -> argparse.ArgumentParser:
-    """The command line; every setting is a flag of `serve`, with its unit and default."""
+def build_parser(words: Sequence[str] = ()) -> argparse.ArgumentParser:
+    """The command line; every setting is a flag of `serve`, with its unit and default.
+
+    words: what is to be parsed; the flags of `bench` are made for `bench` only.
+    """
     parser = argparse.ArgumentParser(
         prog="pyrometer", description="A model server that answers in microseconds and shows why."
     )
@@ -36,10 +43,17 @@ def build_parser() -> argparse.ArgumentParser:
         for setting in fields(Settings):
             _add_flag(command, setting)
     add_profile_command(commands)
+    add_keys_command(commands)
+    add_report_command(commands)
+    from bench.lab.cli import add_bench_commands
+
+    add_bench_commands(commands, whole=list(words[:1]) == ["bench"])
     return parser
 
 
 def _add_flag(command: argparse.ArgumentParser, setting: Any) -> None:
+    if setting.metadata["secret"]:
+        return  # everybody on the machine sees a process' flags
     unit = f", {setting.metadata['unit']}" if setting.metadata["unit"] else ""
     is_switch = isinstance(setting.default, bool)
     default = ("on" if setting.default else "off") if is_switch else setting.default
@@ -59,26 +73,15 @@ def overrides_from(arguments: argparse.Namespace) -> dict[str, Any]:
     return {
         setting.name: parse_value(setting, getattr(arguments, setting.name))
         for setting in fields(Settings)
-        if getattr(arguments, setting.name) is not None
+        if getattr(arguments, setting.name, None) is not None
     }
 
 
-def check_address(settings: Settings) -> None:
-    """Refuse an address that others can reach, until there is authentication.
-
-    Raises ConfigurationError naming the way out.
-    """
-    if settings.insecure or settings.host == "localhost":
-        return
-    try:
-        loopback = ipaddress.ip_address(settings.host).is_loopback
-    except ValueError:
-        loopback = False
-    if not loopback:
-        raise ConfigurationError(
-            f"host is {settings.host!r}: anybody who reaches it could load, flush and run models, "
-            "and there is no authentication yet; use a loopback address, or --insecure"
-        )
+def forget_secrets(environ: MutableMapping[str, str]) -> None:
+    """Take secrets out of the environment, which the child processes that open models inherit."""
+    for setting in fields(Settings):
+        if setting.metadata["secret"]:
+            environ.pop(f"{PREFIX}{setting.name.upper()}", None)
 
 
 def serve(settings: Settings, sources: Mapping[str, str]) -> int:
@@ -87,12 +90,14 @@ def serve(settings: Settings, sources: Mapping[str, str]) -> int:
     sources: see `sources_of`.
     """
     hold_signals()
+    from app.access.reach import check_reach, check_settings, ring_of
     from app.front import Front
     from app.notifiers import notifiers_of
     from app.server import Server
     from engine.engine import Engine
 
-    check_address(settings)
+    check_settings(settings)
+    warning = check_reach(settings, ring_of(settings))
     engine = Engine(settings)
     engine.sources = sources
     engine.monitoring.dispatcher.notifiers += notifiers_of(settings)
@@ -108,17 +113,37 @@ def serve(settings: Settings, sources: Mapping[str, str]) -> int:
         raise ConfigurationError(
             f"cannot listen on {settings.host}:{settings.port}: {error.strerror}"
         ) from error
+    if not settings.optimise:
+        # scikit-learn and plotly are imported by two threads at once below, and each begins
+        # with another module of this package: that deadlocks, unless the package is there.
+        with contextlib.suppress(ImportError):
+            importlib.import_module("narwhals.stable")
     engine.start()
     if traces is not None:
         traces.start()
+    reports = None
+    if settings.report_at:
+        from app.reports.daily import daily_reports
+
+        reports = daily_reports(engine, time.time)
+        reports.start()
     threading.Thread(target=_mount_console, args=(server,), daemon=True).start()
     shown = f"[{server.host}]" if ":" in server.host else server.host
-    print(f"Pyrometer is at http://{shown}:{server.port}/  (Ctrl-C stops it)", flush=True)
+    kind, base = "https" if settings.tls_cert else "http", settings.path_prefix
+    asks = "; asks for API keys" if server.front.gate.ring.required else ""
+    print(
+        f"Pyrometer is at {kind}://{shown}:{server.port}{base}/{asks}  (Ctrl-C stops it)",
+        flush=True,
+    )
+    if warning:
+        print(f"  {warning}", flush=True)
     for folder, reason in engine.problems.items():
         print(f"  not served: {folder}: {reason}", flush=True)
     server.wait()
     if traces is not None:
         traces.stop()
+    if reports is not None:
+        reports.stop()
     engine.close()
     server.close()
     return 0
@@ -126,9 +151,13 @@ def serve(settings: Settings, sources: Mapping[str, str]) -> int:
 
 def _mount_console(server: Any) -> None:
     try:
+        # A model's loader imports it too: of two threads that meet, Python lets one go on.
+        with contextlib.suppress(ImportError, RuntimeError):
+            import narwhals.stable.v1  # noqa: F401
         from app.flask_app import build_flask
 
         server.mount(build_flask(server.front))
+        server.front.gate.prepare()
         server.front.compressor.calibrate()
         # What start-up has made stays: the collector need not look through it again and again,
         # with every request waiting for it.
@@ -141,15 +170,28 @@ def _mount_console(server: Any) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry of the console script. Returns the exit status; 2 for a bad configuration."""
-    arguments = build_parser().parse_args(argv)
+    words = list(sys.argv[1:] if argv is None else argv)
+    arguments = build_parser(words).parse_args(words)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     try:
         if arguments.command == "profile":
             return run_profile(arguments)
+        if arguments.command == "bench":
+            from bench.lab.cli import run_bench
+
+            return run_bench(arguments)
+        if arguments.command == "report":
+            from app.report_cli import run_report
+
+            return run_report(arguments)
         overrides = overrides_from(arguments)
         settings = load_settings(os.environ, overrides)
+        if arguments.command == "keys":
+            return run_keys(arguments, settings)
         if arguments.command == "serve":
-            return serve(settings, sources_of(os.environ, overrides))
+            sources = sources_of(os.environ, overrides)
+            forget_secrets(os.environ)
+            return serve(settings, sources)
         return run_action(arguments, settings)
     except ConfigurationError as error:
         print(f"pyrometer: {error}", file=sys.stderr)

@@ -11,9 +11,8 @@ from __future__ import annotations
 
 import html
 import importlib.util
-from base64 import b64encode
 from collections.abc import Callable
-from hashlib import blake2b, sha256
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +21,17 @@ import flask
 from dash import ClientsideFunction, Input
 
 from app.bundle import FOREVER, KINDS, Bundle, bundle
+from app.theme_script import THEME_SCRIPT
 from components.alerts_page import alerts_page
+from components.benchmarks_page import benchmarks_page
 from components.caches_page import caches_page
 from components.catalogue import CatalogueEntries
+from components.experiments_page import experiments_page
 from components.flame_page import flame_page
 from components.frame import Page, frame
 from components.live_page import live_page
 from components.models_page import models_page
+from components.reports_page import reports_page
 from components.requests_page import requests_page
 from components.settings_page import settings_page
 from components.system_page import system_page
@@ -37,24 +40,6 @@ ASSETS = Path(__file__).parent.parent / "assets"
 
 LOADED_LATE = ("dash/dcc/async-graph.js", "plotly/package_data/plotly.min.js")
 """What Dash asks for only once everything else runs; the browser is told at the beginning."""
-
-# Runs before the first paint, so that no page flashes in the wrong theme.
-THEME_SCRIPT = """
-(function () {
-  var theme = new URLSearchParams(location.search).get("theme");
-  function chosen() { return theme === "dark" || theme === "light"; }
-  try {
-    if (!chosen()) theme = localStorage.getItem("pyrometer-theme");
-  } catch (refused) {
-    theme = null;
-  }
-  if (!chosen()) {
-    theme = matchMedia("(prefers-color-scheme: light)").matches ? "light" : "dark";
-  }
-  document.documentElement.setAttribute("data-theme", theme);
-  document.documentElement.setAttribute("data-bs-theme", theme);
-})();
-"""
 
 INDEX = """<!DOCTYPE html>
 <html lang="en">
@@ -90,14 +75,23 @@ PAGES = (
     Page("alerts", "/alerts", "Alerts", "alerts", "Alerts", alerts_page),
     Page("system", "/system", "System", "system", "System", system_page, in_bar=False),
     Page("caches", "/caches", "Caches", "caches", "Caches", caches_page, in_bar=False),
+    Page(
+        *("benchmarks", "/benchmarks", "Benchmarks", "benchmarks", "Benchmarks"),
+        build=_plain(benchmarks_page),
+        in_bar=False,
+    ),
+    Page(
+        *("experiments", "/experiments", "Experiments", "experiments", "Experiments"),
+        build=_plain(experiments_page),
+        in_bar=False,
+    ),
+    Page(
+        *("reports", "/reports", "Reports", "report", "Reports"),
+        build=_plain(reports_page),
+        in_bar=False,
+    ),
     Page("settings", "/settings", "Settings", "settings", "Settings", settings_page, in_bar=False),
 )
-
-
-def theme_script_hash() -> str:
-    """The source expression that lets a Content-Security-Policy pass THEME_SCRIPT."""
-    digest = b64encode(sha256(THEME_SCRIPT.encode()).digest()).decode()
-    return f"'sha256-{digest}'"
 
 
 def bootstrap_css() -> Path:
@@ -114,8 +108,8 @@ def _bootstrap() -> Bundle:
     return Bundle(f"bootstrap.{digest}.css", KINDS["css"], content)
 
 
-def _serve_bundle(server: flask.Flask, made: Bundle) -> str:
-    """Serve a bundle beside the files it is made of; returns its address."""
+def _serve_bundle(server: flask.Flask, made: Bundle, base: str = "") -> str:
+    """Serve a bundle beside the files it is made of; returns its address in a browser."""
     address = f"/assets/{made.name}"
     headers = {"Cache-Control": FOREVER}
 
@@ -123,7 +117,7 @@ def _serve_bundle(server: flask.Flask, made: Bundle) -> str:
         return flask.Response(made.content, content_type=made.kind, headers=headers)
 
     server.add_url_rule(address, endpoint=made.name, view_func=content)
-    return address
+    return base + address
 
 
 def _serve_pages(server: flask.Flask, prefix: str) -> None:
@@ -141,14 +135,20 @@ def _serve_pages(server: flask.Flask, prefix: str) -> None:
 
 
 def build_console(
-    server: flask.Flask, *, title: str, version: str, figures: CatalogueEntries = ()
+    server: flask.Flask,
+    *,
+    title: str,
+    version: str,
+    figures: CatalogueEntries = (),
+    base: str = "",
 ) -> dash.Dash:
     """Mount a console on a Flask application.
 
     figures: the metric catalogue as plain entries, for labels, units and explanations.
+    base: what a browser writes before the paths of this server, as a proxy has it.
     Registers the paths of PAGES, /assets/ and /_dash-*; /performance is the caller's.
     """
-    bootstrap_url = _serve_bundle(server, _bootstrap())
+    bootstrap_url = _serve_bundle(server, _bootstrap(), base)
     console = dash.Dash(
         __name__,
         server=server,
@@ -158,13 +158,15 @@ def build_console(
         serve_locally=True,
         external_stylesheets=[bootstrap_url],
         include_assets_files=False,
+        routes_pathname_prefix="/",
+        requests_pathname_prefix=f"{base}/",
     )
     prefix = console.config.routes_pathname_prefix
     _serve_pages(server, prefix)
     addresses = {
         "__ICON__": console.get_asset_url("favicon.svg"),
-        "__STYLES__": _serve_bundle(server, bundle(ASSETS, "css")),
-        "__SCRIPTS__": _serve_bundle(server, bundle(ASSETS, "js")),
+        "__STYLES__": _serve_bundle(server, bundle(ASSETS, "css"), base),
+        "__SCRIPTS__": _serve_bundle(server, bundle(ASSETS, "js"), base),
     }
     index = INDEX.replace("__THEME__", THEME_SCRIPT)
     suites = f"{console.config.requests_pathname_prefix}_dash-component-suites/"

@@ -45,6 +45,7 @@ class Compressor:
         self.level = LEVELS[0]
         self.costs_ms: dict[int, float] = {}
         self.responses = self.bytes_in = self.bytes_out = 0
+        self.seconds = 0.0
 
     def calibrate(self) -> None:
         """Time each level on 100 KB of figures, the fastest of three; choose by the budget."""
@@ -59,7 +60,9 @@ class Compressor:
         """gzip of a body, or None where it does not pay."""
         if len(body) < LEAST_BYTES or not self.enabled:
             return None
+        began_s = time.perf_counter()
         packed = _gzip(body, self.level)
+        self.seconds += time.perf_counter() - began_s
         if len(packed) > MOST_SHARE * len(body):
             return None
         self.responses += 1
@@ -87,6 +90,7 @@ class Compressor:
             "responses": self.responses,
             "bytes_in": self.bytes_in,
             "bytes_out": self.bytes_out,
+            "seconds": self.seconds,
         }
 
 

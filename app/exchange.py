@@ -9,6 +9,7 @@ from urllib.parse import parse_qs, unquote_to_bytes
 
 import orjson
 
+from app.access.callers import ANYBODY
 from app.gunzip import gunzip
 from engine.engine import Engine
 from engine.errors import InvalidInput
@@ -158,16 +159,23 @@ class Exchange:
     may_wait: False on the event loop, where a handler returns a Pending for what takes long.
     waited_ns: time until a thread took it. mark_ns: when its record began. route: the rule that
     its path matched. trace_id, span_id: of the caller's traceparent. deadline_ms: what the
-    caller gave it from its arrival; 0 is no limit.
+    caller gave it from its arrival; 0 is no limit. gate, caller, peer: who lets callers in, who
+    this one is, and the address it comes from. lines: headers that the gate adds to the answer.
+    is_action: it is written to the audit log.
     """
 
     __slots__ = (
+        "caller",
         "cpu_ns",
         "deadline_ms",
         "engine",
+        "gate",
+        "is_action",
+        "lines",
         "mark_ns",
         "may_wait",
         "path_args",
+        "peer",
         "record",
         "request",
         "request_id",
@@ -194,6 +202,10 @@ class Exchange:
         self.deadline_ms = 0.0
         self.may_wait = True
         self.record: RequestMetrics | None = None
+        self.gate: Any = None
+        self.caller = ANYBODY
+        self.peer = self.lines = ""
+        self.is_action = False
 
     def as_mark(self) -> Mark:
         """For whom a thread works that answers this."""
@@ -210,6 +222,11 @@ class Exchange:
     def header(self, name: bytes) -> str:
         """A header's value, or ""; name in lower case."""
         return self.request.header(name)
+
+    def assigned(self, variant: str) -> None:
+        """The variant of an experiment that answers."""
+        if self.record is not None:
+            self.record.variant = variant
 
     def body(self) -> bytes:
         """The whole body. Raises BodyTooLarge past the cap."""

@@ -26,14 +26,16 @@ from dataclasses import asdict
 from functools import cached_property
 from typing import Any
 
+from app.access.gate import Gate
+from app.access.headers import document_lines
+from app.access.rated_lane import RatedLane
 from app.api import performance, v2
 from app.api.inference import record_lines, timeout_ms
 from app.api.statuses import response_to
 from app.encoding import LEAST_BYTES, Compressor, accepts_gzip
-from app.exchange import Exchange, Handler, Head, Pending, Request, Response, error_response
-from app.guards import Guard
+from app.exchange import JSON, Exchange, Handler, Head, Pending, Request, Response, error_response
 from app.http1 import Connection
-from app.infer_lane import InferLane, kind_of, lane_for
+from app.infer_lane import NEEDS_A_LOOK, InferLane, kind_of, lane_for
 from app.listener import ConnectionCounts
 from app.noop_lane import NoOpLane
 from app.routes import NEVER_WAITS, Match, Router
@@ -63,9 +65,9 @@ class Front:
         self.connections = ConnectionCounts()
         self.compressor = Compressor(engine.settings.gzip)
         engine.figures["http"] = self.http_figures
-        extra = engine.settings.allowed_hosts.split(",")
-        hosts = {"localhost", engine.settings.host.lower(), *map(str.strip, extra)} - {""}
-        self.guard = Guard(hosts).refusal
+        engine.led.on_start.append(self.end_lanes)
+        self.gate = Gate(engine.settings)
+        self._decided_at = self.gate.ring.generation
         settings = engine.settings
         self.pool = WorkerPool("http", settings.http_threads, settings.http_queue)
         self.noop_lane = NoOpLane()
@@ -97,10 +99,7 @@ class Front:
 
     def serve_usual(self, request: Request, client: Connection) -> bool:
         """`serve` by way of routes and handlers."""
-        exchange = self._begin(request)
-        match = self.router.match(request)
-        exchange.route = match.rule
-        refusal = self.guard(request)
+        exchange, match, refusal = self.enter(request, client.peer)
         if refusal is not None:
             self._answer(exchange, refusal, client)
             return True
@@ -110,22 +109,54 @@ class Front:
         if handler is None:
             self._answer(exchange, _no_handler(match), client)
             return True
-        exchange.path_args = match.path_args
         is_infer = handler is v2.infer
-        if handler is performance.noop:
+        if handler is performance.noop and exchange.caller.by != "session":
             self.noop_lane.adopt(request.head)
         if is_infer and request.head is not None and request.head.lane is None:
-            self._open_lane(request, request.head, match)
+            self._open_lane(exchange, request.head, match)
         if v2.may_run_on_loop(exchange) if is_infer else handler in NEVER_WAITS:
             self._run_on_loop(exchange, handler, client)
         else:
             self._run_on_thread(exchange, handler, client)
         return True
 
-    def _open_lane(self, request: Request, head: Head, match: Match) -> None:
-        """Requests with this head passed the guards: the next of them may go together."""
+    def enter(self, request: Request, peer: str) -> tuple[Exchange, Match, Response | None]:
+        """A request's beginning, by either door: its route, and a refusal if it may not go on."""
+        exchange = self._begin(request)
+        match = self.router.match(request)
+        exchange.route, exchange.peer, exchange.gate = match.rule, peer, self.gate
+        exchange.path_args = match.path_args
+        method = _method(request)
+        return (
+            exchange,
+            match,
+            self.gate.refusal(exchange, method, match.is_api, method in match.handlers),
+        )
+
+    def sweep(self) -> None:
+        """Once a second, on the loop: what was decided by keys that changed is decided anew."""
+        ring = self.gate.ring
+        ring.look()
+        if ring.generation != self._decided_at:
+            self._decided_at = ring.generation
+            self._end_all_lanes()
+
+    def _end_all_lanes(self) -> None:
+        for lane in self._lanes.values():
+            lane.end()
+        self._lanes.clear()
+        self.noop_lane.end()
+        self.noop_lane = NoOpLane()
+
+    def _open_lane(self, exchange: Exchange, head: Head, match: Match) -> None:
+        """Requests with this head passed the gate: the next of them may go together."""
+        request = exchange.request
         if not (self.engine.settings.optimise and self.engine.settings.fast_lane):
             return
+        if exchange.caller.by == "session":
+            return  # it may be logged out, or idle
+        if not request.headers.keys().isdisjoint(NEEDS_A_LOOK):
+            return  # whatever lane others like it have
         name, version = match.path_args["model"], match.path_args.get("version")
         with contextlib.suppress(UnknownModel):
             key = (name, version, kind_of(request))
@@ -135,9 +166,18 @@ class Front:
                 if lane is None:
                     return
                 if len(self._lanes) >= MAX_LANES:
-                    self._lanes.clear()
+                    self._end_all_lanes()
                 self._lanes[key] = lane
-            head.lane = lane
+                if version is None and name in self.engine.led.running:
+                    lane.end()  # it began while this lane was being made
+            limited = self.gate.rates.has("infer")
+            head.lane = RatedLane(lane, self.gate, exchange) if limited else lane
+
+    def end_lanes(self, model: str) -> None:
+        """Requests that name no version of a model are answered one by one from now on."""
+        for (name, version, _), lane in list(self._lanes.items()):
+            if name == model and version is None:
+                lane.end()
 
     def http_figures(self) -> dict[str, Any]:
         """Connections and how requests were answered, as /performance/system shows them."""
@@ -276,21 +316,15 @@ class Front:
 
     # Flask's door
 
-    def handle(self, request: Request) -> Response | None:
-        """The answer to an API request, waited for; None when Flask is to answer it."""
-        exchange = self._begin(request)
-        match = self.router.match(request)
-        exchange.route = match.rule
-        response = self.guard(request)
-        if response is None:
-            if not match.is_api:
-                return None
-            handler = match.handlers.get(_method(request))
-            if handler is None:
-                response = _no_handler(match)
-            else:
-                exchange.path_args = match.path_args
-                response = self._run_waiting(exchange, handler)
+    def handle(self, exchange: Exchange, match: Match) -> Response:
+        """The answer to an API request that has entered, waited for."""
+        handler = match.handlers.get(_method(exchange.request))
+        if handler is None:
+            return self.complete(exchange, _no_handler(match))
+        return self.complete(exchange, self._run_waiting(exchange, handler))
+
+    def complete(self, exchange: Exchange, response: Response) -> Response:
+        """An answer as it is sent by Flask's door, recorded."""
         self._finish(exchange, response)
         self._record(exchange, response)
         return response
@@ -348,7 +382,11 @@ class Front:
             if exchange.record is not None:
                 exchange.record.compress_ns += time.perf_counter_ns() - began_ns
         record = exchange.record
-        own = f"x-request-id: {exchange.request_id}\r\n"
+        own = f"x-request-id: {exchange.request_id}\r\n{exchange.lines}"
+        if JSON not in response.headers:
+            own += document_lines(response)
+        if exchange.is_action:
+            self.gate.note(exchange, response.status)
         if record is None:
             response.lines = own
             return

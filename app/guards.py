@@ -8,34 +8,38 @@ from __future__ import annotations
 import ipaddress
 from urllib.parse import urlsplit
 
+from app.access.proxies import Proxies
 from app.exchange import Request, Response, error_response
 
 SAFE_METHODS = frozenset({b"GET", b"HEAD", b"OPTIONS"})
-HEALTH_PREFIX = b"/v2/health/"
 MAX_HOSTS = 64
 
 
 class Guard:
-    """hosts: names accepted beside every loopback address."""
+    """hosts: names accepted beside every loopback address. origins: other sites that may ask."""
 
-    def __init__(self, hosts: set[str]) -> None:
-        self._hosts = hosts
+    def __init__(
+        self, hosts: set[str], proxies: Proxies, origins: frozenset[bytes] = frozenset()
+    ) -> None:
+        self._hosts, self._proxies, self._origins = hosts, proxies, origins
         self._ours: set[bytes] = set()
 
     def refusal(self, request: Request) -> Response | None:
         """A refusal (403), or None for a request that may go on."""
         headers = request.headers
-        host = headers.get(b"host", b"")
+        host = self._proxies.host(headers) if self._proxies.hops else headers.get(b"host", b"")
         if host not in self._ours and not self._is_ours(host):
-            if request.target.startswith(HEALTH_PREFIX):
-                return None
             return error_response(403, f"Host {host[:100].decode('latin-1')!r} is not served here")
         if request.method in SAFE_METHODS:
             return None
         origin = headers.get(b"origin")
-        if origin is not None and _authority(origin) != host.lower():
-            named = origin[:100].decode("latin-1")
-            return error_response(403, f"Origin {named!r} may not change anything here")
+        if origin is not None:
+            if origin.lower() in self._origins:
+                return None
+            is_https = self._proxies.is_https(headers)
+            if not is_same(origin, host, is_https=is_https):
+                named = origin[:100].decode("latin-1")
+                return error_response(403, f"Origin {named!r} may not change anything here")
         if headers.get(b"sec-fetch-site", b"none") not in (b"none", b"same-origin"):
             return error_response(403, "a request from another site may not change anything here")
         return None
@@ -53,12 +57,18 @@ class Guard:
         return True
 
 
-def _authority(origin: bytes) -> bytes:
-    """Host and port of an Origin, lower case; b"" for one that is malformed or opaque."""
+def is_same(origin: bytes, host: bytes, *, is_https: bool) -> bool:
+    """True for the Origin of a page that was asked for under this Host.
+
+    is_https: this request is known to be; a page that was not is another site then.
+    """
     try:
-        return urlsplit(origin).netloc.lower()
+        parts = urlsplit(origin.lower())
     except ValueError:
-        return b""
+        return False
+    if is_https and parts.scheme != b"https":
+        return False
+    return bool(parts.netloc) and parts.netloc == host.lower()
 
 
 def _host_name(host: str) -> str:

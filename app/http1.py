@@ -50,6 +50,7 @@ class Connection(asyncio.Protocol):
         self._parser: Any = httptools.HttpRequestParser(self)
         self._transport: Any = None
         self.fd = -1
+        self._peer = ""
         self._ahead: deque[Request] = deque()
         self._serving: Request | None = None
         self._in_message = False
@@ -308,6 +309,14 @@ class Connection(asyncio.Protocol):
         else:
             self._writable = None
             self.answer_bytes(b"0\r\n\r\n")
+
+    @property
+    def peer(self) -> str:
+        """The address that the connection comes from."""
+        if not self._peer:
+            name = self._transport.get_extra_info("peername")
+            self._peer = str(name[0]) if name else "unknown"
+        return self._peer
 
     @property
     def is_closed(self) -> bool:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import logging
 import weakref
+from collections.abc import Callable
 from itertools import chain
 from time import perf_counter
 from typing import Any, NamedTuple
@@ -97,7 +98,7 @@ class InferLane:
         self._engine: Engine = front.engine
         self._name, self._version = name, version
         # Weakly: a lane must not keep in memory what the registry has let go.
-        self._model = weakref.ref(model)
+        self._model: Callable[[], object] = weakref.ref(model)
         self._model_version, self._quick_rows = model.version, model.quick_rows
         (spec,) = model.signature.inputs
         self._input, self._width = spec.name, spec.shape[1]
@@ -178,9 +179,14 @@ class InferLane:
             client.at_turn_end(self._run_waiting)
         return True
 
+    def end(self) -> None:
+        """Take no more, from any thread: each request is to be looked at alone."""
+        self.is_over = True
+        self._model = _no_model
+
     def _follow(self, model: LoadedModel | None) -> bool:
         """The same content loaded anew is the same model; any other ends this lane."""
-        if model is None or model.digest != self._digest or model.degraded:
+        if self.is_over or model is None or model.digest != self._digest or model.degraded:
             self.is_over = True
             return False
         self._model, self._quick_rows = weakref.ref(model), model.quick_rows
@@ -376,6 +382,10 @@ class InferLane:
         )
 
 
+def _no_model() -> object:
+    return MISS
+
+
 def _sample_of(content: bytes) -> int:
     """A number that equal bodies share, at a tenth of the cost of hashing all of one."""
     middle = len(content) >> 1
@@ -391,6 +401,8 @@ def lane_for(front: Any, request: Request, name: str, version: str | None) -> In
     """A lane for requests with this head, or None where the usual path must see each."""
     engine: Engine = front.engine
     headers = request.headers
+    if version is None and name in engine.led.running:
+        return None
     if not headers.keys().isdisjoint(NEEDS_A_LOOK):
         return None
     model = engine.registry.slot(name, version).model

@@ -7,7 +7,9 @@ from typing import Any
 
 import orjson
 
+from app.benchmark_spec import BOUNDS, CHOICES, MAY_BE_NULL, MOST_NAME, WHOLE
 from app.exchange import Exchange, Handler, Response
+from app.report_flags import KINDS as REPORT_KINDS
 from engine.version import VERSION
 
 Schema = Mapping[str, Any]
@@ -63,6 +65,75 @@ ANALYSIS: Schema = {
         "historical_data": {"type": "array", "items": {"type": "object"}},
     },
 }
+
+
+def _benchmark() -> Schema:
+    """A specification of a benchmark, with the console's bounds and choices."""
+    properties: dict[str, Any] = {
+        "name": {"type": "string", "maxLength": MOST_NAME},
+        "url": {"type": ["string", "null"], "maxLength": 200},
+        "model": _text("breast_cancer"),
+        "version": {"type": ["string", "null"], "maxLength": 200},
+        "payload": {"cache": {"type": "boolean"}, "path": {"type": ["string", "null"]}},
+        "slo": {},
+        "ramp": {},
+    }
+    fields: dict[str, Schema] = {field: _one_of(*words) for field, words in CHOICES.items()}
+    for field, (low, high) in BOUNDS.items():
+        kind = "integer" if field in WHOLE else "number"
+        kinds = [kind, "null"] if field in MAY_BE_NULL else kind
+        fields[field] = {"type": kinds, "minimum": low, "maximum": high}
+    for field, schema in fields.items():
+        place, _, name = field.rpartition(".")
+        (properties[place] if place else properties)[name] = schema
+    for place in ("payload", "slo", "ramp"):
+        properties[place] = _object(properties[place])
+    properties["ramp"] = {**properties["ramp"], "type": ["object", "null"]}
+    return _object(properties, ("model",))
+
+
+BENCHMARK = _benchmark()
+_VARIANT: Schema = _object(
+    {
+        "name": {"type": "string", "pattern": r"^[A-Za-z0-9._\-]{1,40}$", "example": "plain"},
+        "version": _text("1", 9),
+        "backend": _text("scikit-learn", 80),
+        "batching": _one_of("on", "off"),
+        "max_wait_us": {"type": "number", "minimum": 0, "maximum": 1e6},
+        "caches": _one_of("on", "off"),
+        "weight": {"type": "number", "minimum": 1e-3, "maximum": 1e3},
+    }
+)
+_GUARD: Schema = _object(
+    {"limit": {"type": "number", "minimum": 0}, "least": {"type": "integer", "minimum": 10}}
+)
+EXPERIMENT: Schema = _object(
+    {
+        "name": _text("plain beside planned", 80),
+        "model": _text("fraud_detector", 128),
+        "mode": _one_of("split", "shadow"),
+        "control": _VARIANT,
+        "candidates": {"type": "array", "minItems": 1, "maxItems": 4, "items": _VARIANT},
+        "header": {"type": "string", "pattern": r"^[a-zA-Z0-9\-]{1,64}$", "example": "x-user-id"},
+        "fraction": {"type": "number", "minimum": 0, "maximum": 1},
+        "measure": _one_of("request", "inference", "cpu"),
+        "analysis": _object(
+            {
+                "kind": _one_of("planned", "always-valid"),
+                "requests": {"type": "integer", "minimum": 100, "maximum": 100_000_000},
+            },
+            ("kind",),
+        ),
+        "alpha": {"type": "number", "minimum": 1e-4, "maximum": 0.2},
+        "guards": {
+            "type": "object",
+            "properties": {"errors": _GUARD, "p99": _GUARD, "disagreement": {"type": "object"}},
+        },
+        "start": {"type": "boolean"},
+    },
+    ("name", "model", "candidates"),
+)
+_EXPERIMENT_PATH = "/performance/experiments/{experiment}"
 _INFER_PATH = "/v2/models/{model}/infer"
 BODIES: Mapping[str, Schema] = {
     _INFER_PATH: INFER,
@@ -90,7 +161,18 @@ BODIES: Mapping[str, Schema] = {
         }
     ),
     "/performance/profile/import": {"type": "object"},
+    "/performance/benchmarks": BENCHMARK,
+    "/performance/benchmarks/cancel": _object({}),
+    "/performance/benchmarks/delete": _object(
+        {"id": _text("20260102T030405Z-0123ab", 40)}, ("id",)
+    ),
     "/performance/profile/delete": _object({"id": _text("0123456789ab", 40)}, ("id",)),
+    "/performance/reports": _object({"from": UTC, "to": UTC}),
+    "/performance/reports/delete": _object({"id": _text("20260102T030405Z-0123ab", 40)}, ("id",)),
+    "/performance/reports/measure": _object(
+        {"seconds": {"type": "number", "minimum": 15, "maximum": 600}}
+    ),
+    "/performance/reports/measure/cancel": _object({}),
     "/performance/alerts/rules": _object(
         {"rules": _text("[[rule]]\n...", 65_536), "author": AUTHOR}, ("rules", "author")
     ),
@@ -112,8 +194,19 @@ BODIES: Mapping[str, Schema] = {
     ),
     "/performance/alerts/unsilence": _object({"id": _text("0123456789ab", 40)}, ("id",)),
     "/performance/alerts/test": _object({}),
+    "/performance/experiments": EXPERIMENT,
+    "/performance/experiments/undo": _object({"model": _text("fraud_detector", 128)}, ("model",)),
+    f"{_EXPERIMENT_PATH}/stop": _object({"reason": _text("enough", 300)}),
+    f"{_EXPERIMENT_PATH}/promote": _object(
+        {"variant": _text("plain", 40), "force": {"type": "boolean"}}
+    ),
+    **{f"{_EXPERIMENT_PATH}/{action}": _object({}) for action in ("start", "rollback", "delete")},
 }
 _WINDOW = ("window", DURATION, "How far back, until now; 1h where it is absent.")
+_REPORT_FILE = (
+    ("theme", _one_of("dark", "light"), "Of html and png, whatever the reader's system says."),
+    ("download", FLAG, "1: as a file to save."),
+)
 _MODEL = ("model", TEXT, "One model; all service traffic where it is absent.")
 QUERIES: Mapping[str, tuple[tuple[str, Schema, str], ...]] = {
     "/performance/live": (
@@ -144,6 +237,17 @@ QUERIES: Mapping[str, tuple[tuple[str, Schema, str], ...]] = {
     "/performance/export/csv": (_WINDOW, _MODEL),
     "/performance/export/json": (_WINDOW, _MODEL),
     "/performance/slow-requests": (_MODEL,),
+    "/performance/reports/optimization": (
+        ("format", _one_of(*REPORT_KINDS), "Of the answer; pdf and png are drawn by a browser."),
+        _WINDOW,
+        *((name, UTC, "A stretch of time instead of a window.") for name in ("from", "to")),
+        ("flame", FLAG, "0: without the code that ran."),
+        *_REPORT_FILE,
+    ),
+    "/performance/reports/{report}": (
+        ("format", _one_of(*REPORT_KINDS), "Of the answer; pdf and png are drawn by a browser."),
+        *_REPORT_FILE,
+    ),
     "/performance/picture": (
         ("page", _text("/", 2000), "Path and query of one of the console's pages."),
         ("format", _one_of("png", "pdf"), "Of the answer."),
@@ -176,12 +280,24 @@ QUERIES: Mapping[str, tuple[tuple[str, Schema, str], ...]] = {
         ),
     ),
     "/performance/profile/import": (("name", TEXT, "What to call it."),),
+    "/performance/experiments/options": (("model", TEXT, "Of which model."),),
+    "/performance/benchmarks": (
+        ("part", _one_of("all", "running"), "running: neither stored runs nor the form's bounds."),
+        ("since", {"type": "integer", "minimum": 0, "maximum": 10**8}, "Points that you have."),
+    ),
 }
-STATUSES: Mapping[tuple[str, str], str] = {("POST", "/performance/profile"): "202"}
+STATUSES: Mapping[tuple[str, str], str] = {
+    ("POST", "/performance/profile"): "202",
+    ("POST", "/performance/reports/measure"): "202",
+    ("POST", "/performance/benchmarks"): "202",
+    ("POST", "/performance/experiments"): "201",
+}
 """Where the answer that is no error is not 200."""
 KINDS: Mapping[str, tuple[str, ...]] = {
     "/performance/export/csv": ("text/csv; charset=utf-8",),
     "/performance/picture": ("image/png", "application/pdf"),
+    "/performance/reports/optimization": tuple(REPORT_KINDS.values()),
+    "/performance/reports/{report}": tuple(REPORT_KINDS.values()),
     "/performance/flame-graph": (
         "application/json",
         "text/plain; charset=utf-8",
@@ -207,9 +323,13 @@ ERROR: Schema = {
 ANSWERS: Mapping[str, Schema] = {
     "/performance/metrics/history": {
         "type": "object",
-        "required": ["step_s", "columns", "points", "problem"],
+        "required": ["step_s", "columns", "points", "problem", "events"],
         "properties": {
             "step_s": {"type": "number"},
+            "events": {
+                "type": "array",
+                "items": {"type": "object", "required": ["t", "kind", "text"]},
+            },
             "problem": {"type": ["string", "null"]},
             "columns": {"type": "array", "items": TEXT},
             "points": {
@@ -228,7 +348,12 @@ ANSWERS: Mapping[str, Schema] = {
         "required": ["alerts", "silences", "slos", "rules", "notifications", "history"],
     },
     "/performance/slow-requests": {"type": "object", "required": ["exemplars"]},
+    "/performance/benchmarks/{run}": {"type": "object", "required": ["id", "valid", "spec"]},
     "/performance/cache": {"type": "object", "required": ["tiers", "models", "off"]},
+    "/performance/effectiveness": {
+        "type": "object",
+        "required": ["hour_s", "saved", "gzip", "models", "auditor"],
+    },
     "/performance/settings": {"type": "object", "required": ["groups", "settings", "about"]},
     "/v2/repository/index": {"type": "array", "items": {"type": "object"}},
 }

@@ -39,7 +39,11 @@ DRAWN = f"() => pyrometer.state.answer && !pyrometer.router.view().querySelector
 
 
 class Job(NamedTuple):
-    """What to draw. origin: http://127.0.0.1:PORT; address: path and query; width: CSS pixels."""
+    """What to draw. origin: http://127.0.0.1:PORT; address: path and query; width: CSS pixels.
+
+    content: a whole HTML document that is drawn instead; it may ask nobody. key: for the server,
+    where it asks for one.
+    """
 
     origin: str
     address: str
@@ -47,6 +51,8 @@ class Job(NamedTuple):
     width: int
     theme: str
     browser: str
+    content: str = ""
+    key: str = ""
 
 
 def launch(playwright: Any, browser: str) -> Any:
@@ -74,8 +80,12 @@ def draw(job: Job) -> bytes:
                 device_scale_factor=SCALE,
                 color_scheme=job.theme,
                 reduced_motion="reduce",
+                ignore_https_errors=job.origin.startswith("https:"),  # loopback, our own
+                extra_http_headers={"x-api-key": job.key} if job.key else {},
             )
             page.set_default_timeout(STEP_MS)
+            if job.content:
+                return _document(page, job)
             page.route(lambda url: not url.startswith(f"{job.origin}/"), lambda one: one.abort())
             return _picture(page, job)
         finally:
@@ -97,6 +107,17 @@ def _picture(page: Any, job: Job) -> bytes:
     page.emulate_media(media="screen")
     size = {"width": f"{job.width}px", "height": f"{round(job.width * PAGE_RATIO)}px"}
     content = page.pdf(**size, print_background=True)
+    return content
+
+
+def _document(page: Any, job: Job) -> bytes:
+    """A document of its own: PDF as its print styles say, or PNG of the whole."""
+    page.route("**/*", lambda one: one.abort())
+    page.set_content(job.content, wait_until="load")
+    if job.format == "png":
+        content: bytes = page.screenshot(full_page=True, animations="disabled")
+        return content
+    content = page.pdf(prefer_css_page_size=True, print_background=True, tagged=True)
     return content
 
 

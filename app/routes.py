@@ -6,13 +6,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from app import openapi
+from app.access import pages as access
 from app.api import (
     alerts,
     analyze,
+    benchmarks,
+    experiments,
     models,
     performance,
     pictures,
     profiling,
+    reports,
     repository,
     settings,
     telemetry,
@@ -51,6 +55,7 @@ ROUTES: tuple[tuple[str, str, Handler], ...] = (
     ("POST", "/performance/profile/delete", profiling.delete),
     ("GET", "/performance/system", performance.system),
     ("GET", "/performance/cache", performance.cache),
+    ("GET", "/performance/effectiveness", performance.effectiveness),
     ("GET", "/performance/settings", settings.settings),
     ("GET", "/performance/models", performance.models),
     ("GET", "/performance/models/{model}", models.about),
@@ -66,7 +71,7 @@ ROUTES: tuple[tuple[str, str, Handler], ...] = (
     ("GET", "/performance/export/json", telemetry.export_json),
     ("GET", "/performance/slow-requests", telemetry.exemplars),
     ("GET", "/performance/picture", pictures.picture_of()),
-    ("GET", "/performance/reports/optimization", telemetry.optimization),
+    *reports.routes(),
     ("GET", "/performance/status", telemetry.status),
     ("GET", "/performance/health", telemetry.health),
     ("GET", "/performance/alerts", alerts.overview),
@@ -76,6 +81,18 @@ ROUTES: tuple[tuple[str, str, Handler], ...] = (
     ("POST", "/performance/alerts/silence", alerts.silence),
     ("POST", "/performance/alerts/unsilence", alerts.end_silence),
     ("POST", "/performance/alerts/test", alerts.test),
+    *benchmarks.routes(),
+    ("GET", "/performance/experiments", experiments.overview),
+    ("POST", "/performance/experiments", experiments.create),
+    ("GET", "/performance/experiments/options", experiments.options),
+    ("POST", "/performance/experiments/undo", experiments.undo),
+    ("GET", "/performance/experiments/{experiment}", experiments.about),
+    ("POST", "/performance/experiments/{experiment}/start", experiments.start),
+    ("POST", "/performance/experiments/{experiment}/stop", experiments.stop),
+    ("POST", "/performance/experiments/{experiment}/promote", experiments.promote),
+    ("POST", "/performance/experiments/{experiment}/rollback", experiments.roll_back),
+    ("POST", "/performance/experiments/{experiment}/delete", experiments.delete),
+    *access.routes(),
     ("GET", "/metrics", telemetry.scrape),
     ("GET", openapi.PATH, openapi.openapi_of(lambda: ROUTES)),
 )

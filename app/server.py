@@ -19,6 +19,7 @@ from typing import Any
 
 import uvloop
 
+from app.access.tls import tls_of
 from app.encoding import accepts_gzip
 from app.exchange import Request, Response, error_response
 from app.front import Front
@@ -62,12 +63,15 @@ class Server:
             settings.read_timeout_s,
             settings.spin_us / 1e6,
         )
-        self._listener = Listener(self._serve, limits, self._loop)
+        self._prefix = settings.path_prefix.encode()
+        serve = self._serve_below if self._prefix else self._serve
+        self._listener = Listener(serve, limits, self._loop)
         front.connections = self._listener.counts
         self._socket: socket.socket | None = None
         ticker = front.engine.ticker
         self._sockets = SocketWatch(self._listener, lambda: ticker.requests_per_s > 0)
         self._accepting: Any = None
+        self._tls = tls_of(settings)
         self._thread = threading.Thread(target=self._run, name="pyrometer-http", daemon=True)
 
     def mount(self, console: WSGIApp) -> None:
@@ -116,8 +120,12 @@ class Server:
 
     def _run(self) -> None:
         asyncio.set_event_loop(self._loop)
+        tls: dict[str, Any] = {}
+        if self._tls is not None:
+            timeout_s = self._listener.limits.read_timeout_s
+            tls = {"ssl": self._tls, "ssl_handshake_timeout": timeout_s}
         accepting = self._loop.create_server(
-            self._listener.connect, sock=self._socket, backlog=BACKLOG
+            self._listener.connect, sock=self._socket, backlog=BACKLOG, **tls
         )
         self._accepting = self._loop.run_until_complete(accepting)
         self._sweep()
@@ -125,7 +133,20 @@ class Server:
 
     def _sweep(self) -> None:
         self._listener.sweep()
+        self.front.sweep()
         self._loop.call_later(SWEEP_S, self._sweep)
+
+    def _serve_below(self, request: Request, connection: Connection) -> None:
+        """Paths with the prefix that browsers use, or without it where a proxy took it away."""
+        if request.target.startswith(self._prefix):
+            rest = request.target[len(self._prefix) :]
+            if rest.startswith(b"/"):
+                request.target = rest
+            elif rest[:1] in (b"", b"?"):
+                there = (self._prefix + b"/" + rest).decode("latin-1")
+                connection.answer(Response(308, b"", [("location", there)]))
+                return
+        self._serve(request, connection)
 
     def _serve(self, request: Request, connection: Connection) -> None:
         if self._through_flask and self._console is not None:
@@ -145,12 +166,13 @@ class Server:
 
         packs = accepts_gzip(request.headers)
         kept = self._kept.find(request) if packs else None
+        peer = connection.peer
         if kept is not None:
-            connection.answer(kept)
+            connection.answer(self._entered(request, peer, kept))
             return
 
         def answer() -> None:
-            response = call_wsgi(console, request, self.host, self.port)
+            response = call_wsgi(console, request, self.host, self.port, peer)
             if packs:
                 self.front.compressor.encode(response)
                 self._kept.keep(request, response)
@@ -160,6 +182,13 @@ class Server:
             self._console_pool.submit(answer)
         except Overloaded as error:
             connection.answer(error_response(503, str(error), ("retry-after", "1")))
+
+    def _entered(self, request: Request, peer: str, kept: Response) -> Response:
+        """What is kept, for those who may have it; with Flask as the door nobody asked yet."""
+        if not self._through_flask:
+            return kept
+        exchange, _, refusal = self.front.enter(request, peer)
+        return kept if refusal is None else self.front.complete(exchange, refusal)
 
     def wait(self) -> None:
         """Block until a held signal comes, then until the requests under way have finished."""
@@ -193,6 +222,7 @@ class Server:
         self._thread.join(5)
         self.front.pool.close(wait_s=0.5)
         self._console_pool.close(wait_s=0.5)
+        self.front.gate.audit.close()
 
 
 def _not_yet() -> Response:

@@ -13,18 +13,20 @@ WSGIApp = Callable[..., Any]
 HOP_BY_HOP = frozenset({"connection", "keep-alive", "transfer-encoding", "content-length"})
 
 
-def call_wsgi(application: WSGIApp, request: Request, host: str, port: int) -> Response:
+def call_wsgi(
+    application: WSGIApp, request: Request, host: str, port: int, peer: str = ""
+) -> Response:
     """The application's whole answer; 500 when it raises, which it reports itself."""
     from werkzeug.test import run_wsgi_app
 
-    chunks, status, headers = run_wsgi_app(application, environ_of(request, host, port))
+    chunks, status, headers = run_wsgi_app(application, environ_of(request, host, port, peer))
     kept: list[Header] = [
         (name, value) for name, value in headers if name.lower() not in HOP_BY_HOP
     ]
     return Response(int(status.split(" ", 1)[0]), b"".join(chunks), kept)
 
 
-def environ_of(request: Request, host: str, port: int) -> dict[str, Any]:
+def environ_of(request: Request, host: str, port: int, peer: str = "") -> dict[str, Any]:
     """The WSGI environment of a request."""
     environ: dict[str, Any] = {
         "REQUEST_METHOD": request.method.decode("latin-1"),
@@ -33,6 +35,7 @@ def environ_of(request: Request, host: str, port: int) -> dict[str, Any]:
         "QUERY_STRING": request.query_string,
         "SERVER_NAME": host,
         "SERVER_PORT": str(port),
+        "REMOTE_ADDR": peer,
         "SERVER_PROTOCOL": "HTTP/1.1",
         "wsgi.version": (1, 0),
         "wsgi.url_scheme": "http",

@@ -3,6 +3,27 @@
 (function () {
   "use strict";
   const pyrometer = (window.pyrometer = window.pyrometer || {});
+
+  /* Where a proxy has this server: "" or a path as "/pyrometer", which Dash was told too. What is
+     asked for by a path of ours is asked for below it. */
+  const config = document.getElementById("_dash-config");
+  const prefix = config ? JSON.parse(config.textContent).requests_pathname_prefix.replace(/\/$/, "") : "";
+  const below = (path) => path === prefix || path.startsWith(`${prefix}/`);
+  const base = {
+    at: (path) => (prefix && path.startsWith("/") && !below(path) ? prefix + path : path),
+    strip: (path) => (prefix && below(path) ? path.slice(prefix.length) || "/" : path),
+  };
+  if (prefix) {
+    const plain = window.fetch;
+    window.fetch = (asked, how) => plain(typeof asked === "string" ? base.at(asked) : asked, how);
+    const settle = (event) => {
+      const link = event.target.closest && event.target.closest('a[href^="/"]');
+      if (link) link.setAttribute("href", base.at(link.getAttribute("href")));
+    };
+    for (const kind of ["pointerdown", "focusin", "click"]) document.addEventListener(kind, settle, true);
+  }
+  pyrometer.base = base;
+
   const known = (value) => typeof value === "number" && Number.isFinite(value);
 
   function number(value) {

@@ -51,7 +51,7 @@
   function tell() {
     for (const link of document.querySelectorAll(".rail-link[data-page]")) {
       const page = table.find((one) => one.name === link.dataset.page);
-      if (page) link.href = address(page.path, carried({}), ""); // for a new tab
+      if (page) link.href = address(pyrometer.base.at(page.path), carried({}), ""); // for a new tab
     }
     for (const listener of listeners) pyrometer.guard("url", () => listener(all()));
   }
@@ -101,7 +101,7 @@
 
   // Pages
 
-  const pageAt = (path) => table.find((page) => page.path === path);
+  const pageAt = (path) => table.find((page) => page.path === pyrometer.base.strip(path));
 
   function run(event) {
     for (const handler of handlers.get(shown) || []) {
@@ -160,7 +160,7 @@
   }
 
   function go(path, params = {}, hash = "") {
-    const next = address(path, carried(params), hash);
+    const next = address(pyrometer.base.at(path), carried(params), hash);
     if (!pageAt(path)) return location.assign(next);
     if (next !== here()) history.pushState(newEntry(), "", next);
     return arrive();

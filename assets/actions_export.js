@@ -40,7 +40,7 @@
   /* The page by the server's own browser, where it has one; format: "png" | "pdf". */
   function serverPicture(format) {
     const params = new URLSearchParams({
-      page: `${location.pathname}${location.search}`,
+      page: `${pyrometer.base.strip(location.pathname)}${location.search}`,
       format,
       width: String(Math.max(900, Math.min(2400, innerWidth))),
       theme: document.documentElement.dataset.theme === "light" ? "light" : "dark",

@@ -220,6 +220,7 @@
       act(node, `Silence ${alert.name}`, "/performance/alerts/silence",
         { rule: alert.name, for: length.value, author: author.value, reason: reason.value }, () => node.closest("dialog").close());
     });
+    for (const node of [see, silence]) node.dataset.needs = "operate";
     dialog(`${alert.name.replaceAll("_", " ")}, ${alert.severity}`, body, [see, silence], from);
     overview().then((answer) => {
       happened.replaceChildren(past(answer.history.filter((event) => event.rule === alert.name)));
@@ -260,6 +261,7 @@
     });
     const test = button("Test notification", "Sends a test to every destination",
       (node) => act(node, "Test notification", "/performance/alerts/test", {}));
+    for (const node of [save, test]) node.dataset.needs = "operate";
     const where = element("p", "plan-facts");
     dialog("Alert rules", [
       field("Rules, TOML", text, "alert-rules-text"), field("Your name", author, "alert-author"), where, shown,

@@ -1,12 +1,13 @@
 /* The report basket: what an operator has put aside for a report, kept in this browser.
 
    IndexedDB "pyrometer", store "basket", at most MOST entries:
-     {id, panel, page, url, title, range, captured, png: Blob, width, height, data: null |
-      {columns, rows, note}}
+     {id, panel, page, url, title, caption, range, captured, png: Blob, width, height,
+      data: null | {columns, rows, note}}
      id: number, the order of the report; url: with the range pinned; width, height: px of the
      PNG; data: at most MOST_ROWS rows. A browser that keeps nothing keeps them for the visit.
 
-   pyrometer.basket.add(entry) | all() | remove(id) | move(id, -1 | 1) | clear() -> promises
+   pyrometer.basket.add(entry) | all() | update(id, {caption}) | remove(id) | move(id, -1 | 1) |
+     clear() -> promises
    pyrometer.basket.count(), .MOST, .on(fn): called when it has changed, here or in another tab */
 (function () {
   "use strict";
@@ -89,6 +90,12 @@
   const remove = (id) => write(({ drop }) => drop(id));
   const clear = () => write((store) => store.clear());
 
+  /* What is no longer there stays away. */
+  async function update(id, changes) {
+    const entry = (await all()).find((one) => one.id === id);
+    if (entry) await write(({ put }) => put({ ...entry, ...changes, id }));
+  }
+
   /* Change places with the neighbour before (-1) or after (1). */
   async function move(id, by) {
     const entries = await all();
@@ -108,7 +115,7 @@
     return () => listeners.splice(listeners.indexOf(listener), 1);
   }
 
-  pyrometer.basket = { MOST, add, all, remove, move, clear, count: () => held, on };
+  pyrometer.basket = { MOST, add, all, update, remove, move, clear, count: () => held, on };
   (pyrometer.starters = pyrometer.starters || []).push(() => {
     if (channel) channel.addEventListener("message", changed);
     changed();

@@ -3,15 +3,7 @@
   "use strict";
   const pyrometer = (window.pyrometer = window.pyrometer || {});
   const { element, setText } = pyrometer.dom;
-  const { clock, day, plural } = pyrometer.format;
   const CELL_WORDS = 200;
-  const STYLE = `
-    body { max-width: 1100px; margin: 32px auto; padding: 0 24px; color: #1f1c19; font: 15px/1.5 system-ui, sans-serif; }
-    section { margin: 40px 0; break-inside: avoid; }
-    h1 { font-size: 28px; } h2 { margin: 0; font-size: 20px; } p { margin: 4px 0 12px; color: #57514a; }
-    img { display: block; max-width: 100%; height: auto; border: 1px solid #dbd6cf; }
-    table { border-collapse: collapse; font-size: 13px; font-variant-numeric: tabular-nums; }
-    th, td { padding: 2px 12px 2px 0; border-bottom: 1px solid #dbd6cf; text-align: left; }`;
 
   // In
 
@@ -33,6 +25,7 @@
         page: pyrometer.router.current(),
         url: pyrometer.links.here({ panel: panel ? panel.id : "" }),
         title: full,
+        caption: "",
         range: pyrometer.pictures.heading().range,
         captured: Date.now() / 1000,
         png: blob,
@@ -46,50 +39,13 @@
     });
   }
 
-  // Out: one HTML file that needs nothing else
-
-  const escaped = (text) => String(text).replace(/[&<>"']/g, (sign) => `&#${sign.charCodeAt(0)};`);
-
-  const dataUrl = (blob) => new Promise((resolve, reject) => {
-    const reader = new FileReader();
-    reader.onload = () => resolve(reader.result);
-    reader.onerror = () => reject(reader.error);
-    reader.readAsDataURL(blob);
-  });
-
-  const cellText = (value) => (value instanceof Date ? value.toISOString().replace(".000Z", "Z") : value ?? "");
-
-  function tableText({ columns, rows }) {
-    const line = (cells, tag) => `<tr>${cells.map((cell) => `<${tag}>${escaped(cellText(cell))}</${tag}>`).join("")}</tr>`;
-    const body = rows.map((row) => line(row, "td")).join("\n");
-    return `<details><summary>Data, ${plural(rows.length, "row")}</summary><table><thead>${line(columns, "th")}</thead><tbody>${body}</tbody></table></details>`;
-  }
-
-  async function sectionText(entry) {
-    const about = `${entry.range}; captured ${day(entry.captured)} ${clock(entry.captured)}`;
-    return `<section><h2>${escaped(entry.title)}</h2>
-<p>${escaped(about)}; <a href="${escaped(entry.url)}">open in the console</a></p>
-<img alt="${escaped(entry.title)}" width="${Math.round(entry.width / 2)}" src="${await dataUrl(entry.png)}">
-${entry.data ? tableText(entry.data) : ""}</section>`;
-  }
-
-  async function fileOf(entries) {
-    const now = Date.now() / 1000;
-    const title = `Report of ${pyrometer.pictures.heading().source}`;
-    const sections = await Promise.all(entries.map(sectionText));
-    const text = `<!DOCTYPE html>
-<html lang="en"><head><meta charset="utf-8"><title>${escaped(title)}</title><style>${STYLE}</style></head>
-<body><h1>${escaped(title)}</h1><p>${day(now)} ${clock(now)}, ${entries.length} entries</p>
-${sections.join("\n")}</body></html>
-`;
-    return new Blob([text], { type: "text/html" });
-  }
+  // Out
 
   function download() {
     const what = { key: "report file", doing: "Writing the report", done: "Saved the report", failed: "Save the report failed" };
     return pyrometer.actions.run(what, async () => {
       const { fileName, save } = pyrometer.pictures;
-      return { text: save(await fileOf(await pyrometer.basket.all()), fileName("report", "html")) };
+      return { text: save(await pyrometer.report.fileOf(await pyrometer.basket.all()), fileName("report", "html")) };
     });
   }
 
@@ -135,13 +91,18 @@ ${sections.join("\n")}</body></html>
 
   function foot(list) {
     const save = button("Download as one HTML file", "", download, "action btn btn-sm btn-link");
+    const more = button("Captions and print", "", (node) => {
+      node.closest("dialog").close();
+      pyrometer.router.go("/reports", {}, "#panel-reports-basket");
+    }, "action btn btn-sm btn-link");
+    more.dataset.always = "";
     const empty = button("Empty the report", "", async (node) => {
       if (await pyrometer.actions.confirmInPlace(node.parentElement, "div", "Remove every entry?", "Empty the report")) {
         await pyrometer.basket.clear();
         list.focus();
       }
     }, "action btn btn-sm btn-link");
-    return [save, empty];
+    return [save, empty, more];
   }
 
   function open() {
@@ -169,7 +130,7 @@ ${sections.join("\n")}</body></html>
       list.replaceChildren(...entries.map((entry, at) => row(entry, at, entries, addresses, follow)));
       const none = "Nothing yet. The menu of a panel adds it; what is added stays in this browser until it is removed.";
       setText(note, entries.length ? `${entries.length} of at most ${pyrometer.basket.MOST}, kept in this browser` : none);
-      for (const one of buttons) one.disabled = !entries.length;
+      for (const one of buttons) one.disabled = !entries.length && !("always" in one.dataset);
       if (within) (list.querySelector("a") || list).focus();
     }
 
@@ -181,5 +142,5 @@ ${sections.join("\n")}</body></html>
     draw();
   }
 
-  pyrometer.report = { put, open, fileOf };
+  pyrometer.report = Object.assign(pyrometer.report || {}, { put, open });
 })();

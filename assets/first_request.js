@@ -8,7 +8,7 @@
   const ZEROS = { BOOL: false, BYTES: "" };
 
   function address(model) {
-    return `${location.origin}/v2/models/${encodeURIComponent(model)}`;
+    return `${location.origin}${pyrometer.base.at("/v2/models")}/${encodeURIComponent(model)}`;
   }
 
   /* One row of zeros for each input of the model's metadata. */
@@ -42,6 +42,7 @@
     return code;
   }
 
+  pyrometer.firstRequest = { command };
   pyrometer.showFirstRequest = function (note, blank, state) {
     if (note.hidden === blank) note.hidden = !blank;
     if (!blank) return;

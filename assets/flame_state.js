@@ -127,7 +127,7 @@
     const kept = new URLSearchParams(Object.entries(params).filter(([, value]) => value));
     kept.delete("live");
     if (!params.capture && !params.request) kept.set("range", rangeOf(from, to));
-    return `${location.origin}/flame-graph?${kept}`;
+    return `${location.origin}${pyrometer.base.at("/flame-graph")}?${kept}`;
   }
 
   flame.state = { FILTERS, PHASE_FILTERS, AGAINST, span, rangeOf, query, address, ask, events, choice, chosen, against, compared, link };

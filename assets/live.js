@@ -100,6 +100,7 @@
       signal: AbortSignal.timeout(TIMEOUT_MS),
       cache: "no-store",
     });
+    if (response.status === 401) pyrometer.session.ended();
     if (!response.ok) throw new Error(`HTTP ${response.status}`);
     const answer = await response.json();
     if (!answer || typeof answer.seq !== "number") throw new Error("not a live answer");

@@ -17,7 +17,7 @@
 
   function curlOf({ url, headers, body }) {
     const given = Object.entries(headers).map(([name, value]) => `-H ${quoted(`${name}: ${value}`)}`).join(" ");
-    return `curl -s ${quoted(location.origin + url)} ${given} -d ${quoted(body)}`;
+    return `curl -s ${quoted(location.origin + pyrometer.base.at(url))} ${given} -d ${quoted(body)}`;
   }
 
   // Values

@@ -97,7 +97,18 @@
       id: "capture", label: `Capture a profile, ${seconds} s at ${hz} Hz`, hint: "up to 10 % of throughput", words: "flame graph sample", icon: "capture",
       run: () => pyrometer.actions.capture(seconds, hz),
     };
-    return [warmAll(), ...flushes(), capture, ...exports()].map((command) => ({ group: "Actions", ...command }));
+    const benchmark = {
+      id: "benchmark", label: "Start a benchmark", hint: "its form", words: "load test rate latency ramp measure bench", icon: "benchmarks",
+      run: () => {
+        pyrometer.router.go(onPage("benchmarks").path);
+        byId("benchmarks-field-model").focus();
+      },
+    };
+    const experiment = {
+      id: "experiment", label: "New experiment", hint: "its form", words: "a/b test split shadow candidate compare variants", icon: "experiments",
+      run: go("/experiments", { new: "1" }),
+    };
+    return [warmAll(), ...flushes(), capture, benchmark, experiment, ...exports()].map((command) => ({ group: "Actions", ...command }));
   }
 
   // Alerts

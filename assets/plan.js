@@ -133,6 +133,7 @@
           act(button, `Unload ${model}`, `/v2/repository/models/${path}/unload`, {});
         }
       });
+    for (const node of [pin, reload, unload]) node.dataset.needs = "operate";
     return [pin, reload, unload];
   }
 

@@ -75,7 +75,7 @@
       element("div", "cell-2", setting.help),
     ]);
     name.scope = "row";
-    name.title = `${setting.help}\n${setting.flag}\n${setting.variable}`;
+    name.title = [setting.help, setting.flag, setting.variable].filter(Boolean).join("\n");
     const value = cell("value", element("div", "settings-value", valueWords(setting, setting.value)), exact(setting, setting.value));
     if (setting.changed) value.append(element("div", "cell-2", `default ${valueWords(setting, setting.default)}`));
     const row = element("tr", "", [

@@ -36,7 +36,10 @@ LEAST_RATIO, MOST_US = 0.97, 2.5
 
 
 def serve_switched(flags: list[str]) -> None:
-    """A server that switches by lines on stdin: "recorder on" or "off", "profiler 29"."""
+    """A server that switches by lines on stdin: "recorder on" or "off", "profiler 29", "audit 1".
+
+    The figures are Hz and seconds, 0 is off.
+    """
     from app.cli import main as run
     from engine.engine import Engine
 
@@ -54,6 +57,8 @@ def serve_switched(flags: list[str]) -> None:
             what, value = line.split()
             if what == "recorder":
                 engines[0].recorder.enabled = value == "on"
+            elif what == "audit" and engines[0].worth.auditor is not None:
+                engines[0].worth.auditor.pace(float(value))
             else:
                 engines[0].profiler.pace.set(float(value))
             print("switched", flush=True)

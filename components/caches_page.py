@@ -10,8 +10,8 @@ from typing import Any
 import dash_bootstrap_components as dbc
 from dash import html
 
-from components.catalogue import CatalogueEntries
-from components.chart_specs import Area, ChartSpec, Series
+from components.catalogue import CatalogueEntries, by_name
+from components.chart_specs import Area, ChartSpec, Extra, Series
 from components.charts import chart_panel, time_figure
 from components.marks import icon, panel
 from components.tables import Column, table
@@ -52,6 +52,38 @@ HITS = ChartSpec(
     (Series("hit_percent", "hits", "series-1"),),
     (Area("hit_percent", "series-1-fill"),),
     headline="hit_percent",
+)
+WORK_SAVED = ChartSpec(
+    "caches-work",
+    "Work saved",
+    "ms a second",
+    184,
+    12,
+    (
+        Series("saved_by_plan_ms", "plan", "series-1"),
+        Series("saved_by_batching_ms", "batching", "series-2"),
+        Series("saved_by_responses_ms", "responses", "series-3"),
+        Series("saved_by_results_ms", "results", "series-4"),
+        Series("saved_by_disk_ms", "disk", "series-5"),
+        Series("saved_by_embeddings_ms", "encoding", "series-6"),
+    ),
+    (),
+    (Extra("gzip_ms", "gzip spent", "ms/s"),),
+    headline="saved_by_plan_ms",
+)
+HOURLY = (
+    ("plan", "Plan", "saved_by_plan_ms"),
+    ("batching", "Batching", "saved_by_batching_ms"),
+    ("responses", "Responses", "saved_by_responses_ms"),
+    ("results", "Results", "saved_by_results_ms"),
+    ("disk", "Disk", "saved_by_disk_ms"),
+    ("embeddings", "Embeddings", "saved_by_embeddings_ms"),
+    ("gzip", "gzip", "gzip_saved_bytes_per_s"),
+)
+"""Key, label and the metric that explains it, of each figure of the last hour."""
+HOURLY_NOTE = (
+    "Each is compared with this server without that part alone, so they do not add up. What was "
+    "done is measured; what was not done is an estimate, for the plan by audits of served rows."
 )
 SAVED = (
     "Time saved is about: hits × the mean time that a run took since the start, of the model "
@@ -98,6 +130,32 @@ def _models() -> html.Section:
     )
 
 
+def _saved(entries: CatalogueEntries) -> html.Section:
+    known: Any = by_name(entries)
+    figures = [
+        html.Div(
+            [
+                html.Dt(label),
+                html.Dd("–", className="num", **{"data-saved": key}),
+                html.Dd("", className="caches-hour-note", **{"data-saved-note": key}),
+            ],
+            className="caches-hour-figure",
+            title=known[metric]["help"] if metric in known else None,
+        )
+        for key, label, metric in HOURLY
+    ]
+    return panel(
+        "panel-caches-saved",
+        "Time saved",
+        "last hour",
+        html.P("Asking what was saved", id="caches-saved-words", className="caches-saved-words"),
+        html.Dl(figures, className="caches-hour"),
+        html.P(HOURLY_NOTE, className="caches-note"),
+        span=12,
+        head=(html.Div(id="readout-caches-saved", className="readout num"),),
+    )
+
+
 def _chart(entries: CatalogueEntries) -> html.Section:
     figure = time_figure(HITS)
     figure["layout"]["yaxis"] |= {"range": [0, 104], "autorange": False, "dtick": 25}
@@ -107,7 +165,7 @@ def _chart(entries: CatalogueEntries) -> html.Section:
 def caches_page(entries: CatalogueEntries = ()) -> html.Div:
     """Every panel of the page, empty."""
     return html.Div(
-        [_tiers(), _chart(entries), _models()],
+        [_tiers(), _saved(entries), chart_panel(WORK_SAVED, entries), _chart(entries), _models()],
         id="caches-page",
         className="grid",
         **{"data-state": "loading"},

@@ -85,6 +85,9 @@ def model_page() -> html.Div:
                 [
                     _panel("plan", "Plan", "time of a run", "Asking for the plan", span=12),
                     _panel(
+                        "audit", "Checked in production", "", "Asking what audits found", span=12
+                    ),
+                    _panel(
                         "latency", "Latency distribution", "ms", "Asking for the figures", span=6
                     ),
                     _panel(

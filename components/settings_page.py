@@ -10,12 +10,19 @@ from dash import html
 
 from components.catalogue import CatalogueEntries
 from components.marks import icon, panel
+from components.tables import Column, table
 
 HEADINGS = (
     ("name", "Setting"),
     ("value", "Value"),
     ("range", "Range"),
     ("source", "From"),
+)
+AUDIT_COLUMNS = (
+    Column("time", "When"),
+    Column("who", "Who"),
+    Column("what", "What"),
+    Column("result", "Result"),
 )
 
 
@@ -83,10 +90,23 @@ def _about() -> html.Section:
     return panel("panel-about", "About", "", body, span=12)
 
 
+def _access() -> html.Section:
+    """Who one is here, and what was done last; settings_access.js fills it."""
+    leave = html.Button(
+        "Log out", id="settings-log-out", className="chip", hidden=True, **{"type": "button"}
+    )
+    note = html.Div(id="readout-audit", className="readout num", role="status")
+    who = html.Div(
+        "Asking who is logged in", id="settings-who", className="settings-who", role="status"
+    )
+    listed = table("audit", AUDIT_COLUMNS)
+    return panel("panel-audit", "Access and actions", "", who, listed, span=12, head=(note, leave))
+
+
 def settings_page(entries: CatalogueEntries = ()) -> html.Div:
     """The list and what runs here, empty."""
     return html.Div(
-        [_list(), _about()],
+        [_access(), _list(), _about()],
         id="settings-page",
         className="settings-page",
         **{"data-state": "loading"},

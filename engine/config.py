@@ -9,6 +9,7 @@ start and names its nearest neighbour.
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Mapping
 from dataclasses import Field, dataclass, field, fields
 from pathlib import Path
@@ -42,11 +43,12 @@ def _setting(
 class Settings:
     """Everything that can be configured. Each field's metadata has its help, unit and range."""
 
-    host: str = _setting("127.0.0.1", "address to listen on; only loopback without --insecure")
+    host: str = _setting("127.0.0.1", "address to listen on; any but loopback needs an API key")
     port: int = _setting(8050, "TCP port to listen on; 0 takes a free one", low=0, high=65535)
     models: Path = _setting(Path("models"), "the model repository, a folder")
     state: Path = _setting(
-        Path(".pyrometer"), "compiled forms, caches and history; may be deleted at any time"
+        Path(".pyrometer"),
+        "compiled forms, caches, history; may be deleted, with API keys and audit log, at any time",
     )
     trust_file: Path = _setting(
         Path("trusted.sha256"),
@@ -56,10 +58,43 @@ class Settings:
         "", "models to load at start, comma-separated; empty: what each model.toml says"
     )
     insecure: bool = _setting(
-        False, "allow a non-loopback address although there is no authentication yet"
+        False, "start without any API key although others can reach the server"
     )
     allowed_hosts: str = _setting(
         "", "further Host header values to accept, comma-separated (behind a proxy)"
+    )
+    auth: str = _setting(
+        "auto", "auto: keys are asked for once there are any, and of others always; always: of all"
+    )
+    api_key: str = _setting("", "an API key with all scopes, to begin with", secret=True)
+    session_lifetime_s: float = _setting(
+        43_200.0, "from login to the console to its end", unit="s", low=60.0
+    )
+    session_idle_s: float = _setting(
+        3600.0, "how long the console may be closed before its session ends", unit="s", low=60.0
+    )
+    oidc_issuer: str = _setting("", "OpenID Connect provider for the console's login")
+    oidc_client_id: str = _setting("", "this server's client id there")
+    oidc_client_secret: str = _setting("", "its secret", secret=True)
+    oidc_claim: str = _setting("groups", "claim of the id token that scopes are read from")
+    oidc_scopes: str = _setting(
+        "", "that claim's values and their scopes: ops=operate+infer, staff=view"
+    )
+    rate_login_per_minute: int = _setting(
+        10, "tries to log in, or with unknown keys, by address; 0 no limit", low=0
+    )
+    rate_actions_per_minute: int = _setting(
+        60, "actions by key, where keys are asked for; 0 no limit", low=0
+    )
+    rate_infer_per_s: int = _setting(0, "inferences by key, or address; 0 no limit", low=0)
+    tls_cert: str = _setting("", "certificate file, PEM with its chain; with tls_key: https")
+    tls_key: str = _setting("", "private key file of tls_cert, PEM")
+    trusted_hops: int = _setting(
+        0, "proxies in front whose X-Forwarded-For, -Proto and -Host count", low=0, high=10
+    )
+    path_prefix: str = _setting("", "path that a proxy serves this server under, as /pyrometer")
+    cors_origins: str = _setting(
+        "", "other sites that may ask from a browser with a key, comma-separated origins"
     )
     optimise: bool = _setting(
         True, "off: plain scikit-learn, no compiled forms and no caches (the oracle)"
@@ -149,6 +184,9 @@ class Settings:
     )
     history: bool = _setting(True, "keep what was recorded, on disk, over restarts")
     history_bytes: int = _setting(512 * MIB, "history on disk", unit="bytes", low=10_000_000)
+    shadow_queue: int = _setting(
+        64, "answers of an experiment that may wait to be compared; more are dropped", low=1
+    )
     profile_hz: float = _setting(
         29.0,
         "how often the profiler looks at all threads; 0 only while a capture runs",
@@ -156,8 +194,21 @@ class Settings:
         low=0.0,
         high=499.0,
     )
+    audit_interval_s: float = _setting(
+        10.0,
+        "how often the rows of a model's next run are run again by the model as it is, in a "
+        "child process; 0 never",
+        unit="s",
+        low=0.0,
+    )
+    audit_memory_bytes: int = _setting(
+        512 * MIB, "memory of that child process", unit="bytes", low=64 * MIB
+    )
     profile_bytes: int = _setting(
         64 * MIB, "a day of profiles on disk", unit="bytes", low=1_000_000
+    )
+    report_at: str = _setting(
+        "", "when a report is made each day, HH:MM in UTC, for example 06:30; empty: none"
     )
     max_body_bytes: int = _setting(16 * MIB, "largest request body", unit="bytes", low=1)
     max_elements: int = _setting(4_000_000, "largest tensor", unit="elements", low=1)
@@ -167,6 +218,10 @@ class Settings:
             _check_range(setting, getattr(self, setting.name))
         if self.http_door not in ("front", "flask"):
             raise ConfigurationError(f"http_door is {self.http_door!r}; it must be front or flask")
+        if not re.fullmatch(r"(([01]\d|2[0-3]):[0-5]\d)?", self.report_at):
+            raise ConfigurationError(
+                f"report_at is {self.report_at!r}; it must be HH:MM from 00:00 to 23:59, or empty"
+            )
 
 
 def _check_range(setting: Field[Any], value: Any) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future, wait
 from dataclasses import asdict
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from engine.batching.policy import Lanes
 from engine.caching.budget import MemoryBudget
@@ -21,6 +22,7 @@ from engine.config import Settings
 from engine.errors import InvalidInput, ModelFailed, PyrometerError, UnknownModel
 from engine.executors.pool import WorkerPool, pool_figures
 from engine.inventory import inventory, queues, state_families
+from engine.led import Led
 from engine.models.files import give_back_memory
 from engine.models.loaded import LoadedModel
 from engine.models.opener import PlainOpener, PlanningOpener
@@ -36,7 +38,11 @@ from engine.runs import Runs
 from engine.telemetry.profile import profile_request
 from engine.telemetry.record import ProcessMemory
 from engine.telemetry.recorder import Recorder
-from engine.types import MISSED, RESULT_HIT, InferRequest, InferResult, Tensors
+from engine.types import MISSED, RESULT_HIT, Caller, InferRequest, InferResult, Tensors
+from engine.worth import Worth
+
+if TYPE_CHECKING:
+    from engine.trials import Trials
 
 TRIM_SHARE = 0.5
 TIERS = ("models", "results", "embeddings", "responses")
@@ -53,6 +59,7 @@ class Engine:
         self.settings = settings
         self.sources: Mapping[str, str] = {}
         self.draining = False
+        self.before_stop: list[Callable[[], None]] = []
         self.figures: dict[str, Callable[[], dict[str, Any]]] = {"engine": self._figures}
         names = (name.strip() for name in settings.preload.split(","))
         self._preload_names = frozenset(filter(None, names))
@@ -82,16 +89,23 @@ class Engine:
             settings.batch_max_rows if settings.batching and settings.optimise else 1,
             settings.batch_max_wait_us,
         )
+        self.led, self._lanes = Led(), lanes
+        self._trials: Trials | None = None
+        self._trials_made = threading.Lock()
+        if (settings.state / "experiments").is_dir():
+            _ = self.trials  # what was promoted, and what is to go on
+        treatments = self.led.treatments
         self.registry = Registry(
             repository.entries,
-            PlanningOpener(PlanStore.of(settings, self.trust), lanes)
+            PlanningOpener(PlanStore.of(settings, self.trust), lanes, treatments)
             if settings.optimise
-            else PlainOpener(self.trust, lanes),
+            else PlainOpener(self.trust, lanes, treatments),
             self.pool.submit,
             self.ticker.event,
             max_waiting=max(1, settings.http_threads // 2),
             budget_bytes=settings.model_cache_bytes,
             preloads=self._preloads,
+            promoted=self.led.promoted,
         )
         keeps_results = settings.optimise and settings.result_cache
         self.results = MemoryTier(settings.result_cache_bytes) if keeps_results else None
@@ -114,6 +128,7 @@ class Engine:
             lambda: self.registry.resident_bytes,
         )
         self.runs = Runs(settings, self.embeddings, self.results_disk, self.profiler.in_flight)
+        self.worth = Worth(self)
 
     def _watch_profiler(self) -> None:
         profiler, monitoring = self.profiler, self.monitoring
@@ -136,6 +151,9 @@ class Engine:
         self.registry.preload()
         self.monitoring.start()
         self.profiler.start()
+        if self._trials is not None:
+            self._trials.start()
+        self.worth.start()
         if self.settings.reload_interval_s > 0:
             self._watcher.start()
         self.ticker.event("start", f"started with {len(self.registry.slots())} models")
@@ -180,13 +198,18 @@ class Engine:
         return text
 
     def drain(self) -> None:
-        """Not ready from now on; requests under way go on."""
+        """Not ready from now on; requests under way go on, what is in before_stop is ended."""
         self.draining = True
         self.ticker.event("stop", "stopping: requests under way are finished")
+        for stop in self.before_stop:
+            stop()
 
     def close(self) -> None:
         """Stop the ticker and loading; a child that compiles is ended."""
         self._watcher.stop()
+        if self._trials is not None:
+            self._trials.close()
+        self.worth.close()
         self.profiler.stop()
         self.monitoring.stop()
         self.registry.close()
@@ -215,6 +238,16 @@ class Engine:
     def _preloads(self, entry: ModelEntry) -> bool:
         named = self._preload_names
         return entry.name in named if named else entry.declared.preload
+
+    @property
+    def trials(self) -> Trials:
+        """Experiments, made when the first is asked for or was kept: most servers have none."""
+        with self._trials_made:
+            if self._trials is None:
+                from engine.trials import Trials
+
+                self._trials = Trials(self, self._lanes)
+            return self._trials
 
     @cached_property
     def scraped(self) -> Any:
@@ -268,15 +301,22 @@ class Engine:
         outputs: tuple[str, ...],
         use_cache: bool,
         waits: bool = True,
+        caller: Caller | None = None,
     ) -> Call:
         """A call on a warm model, its tensors bound; `run` is there when a cache has it.
 
         waits: for a cold model; otherwise ModelLoading is raised at once. The caller closes the
-        call. Raises as `infer`.
+        call. Raises as `infer`. While an experiment runs, `Trials.begin` stands in for this.
         """
         entered_ns = time.perf_counter_ns()
         wait_s = self.settings.load_wait_s if waits else 0.0
         call = Call(self.registry.lease(name, version, wait_s), use_cache)
+        return self.prepare(call, tensors, outputs, entered_ns)
+
+    def prepare(
+        self, call: Call, tensors: Tensors, outputs: tuple[str, ...], entered_ns: int
+    ) -> Call:
+        """Bind a call's tensors and look for its answer; it is closed where that raises."""
         try:
             if call.cold:
                 leased_ns = time.perf_counter_ns()

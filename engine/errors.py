@@ -10,6 +10,7 @@ PyrometerError
 ├── OverBudget              no room for a model within the memory budget
 ├── Overloaded              a bounded queue is full
 ├── UnknownProfile          no such capture, import or request among those kept
+├── UnknownExperiment       no such experiment among those kept
 ├── Busy                    one of these runs already, and there may only be one
 ├── DeadlineExceeded        the caller's own deadline passed while the request waited
 ├── Cancelled               the caller has gone
@@ -71,6 +72,10 @@ class Overloaded(PyrometerError):
 
 class UnknownProfile(PyrometerError):
     """No such capture, imported file or profiled request is kept."""
+
+
+class UnknownExperiment(PyrometerError):
+    """No such experiment is kept."""
 
 
 class Busy(PyrometerError):

@@ -8,6 +8,7 @@ from engine.caching.memory import MemoryTier
 from engine.models.plan import Plan
 from engine.models.slots import Slot
 from engine.telemetry.histogram import percentile_ms
+from engine.worth_report import worth_families
 
 if TYPE_CHECKING:
     from engine.engine import Engine
@@ -194,10 +195,11 @@ def state_families(engine: Engine) -> dict[str, list[tuple[tuple[str, ...], floa
     """What scrapers are told of caches and models: labelled values by family."""
     tiers = caches(engine)
     states = [slot.state for slot in engine.registry.slots()]
-    return {
+    families: dict[str, list[tuple[tuple[str, ...], float]]] = {
         "pyrometer_cache_used_bytes": [((tier["tier"],), tier["bytes"]) for tier in tiers],
         "pyrometer_cache_budget_bytes": [((tier["tier"],), tier["budget_bytes"]) for tier in tiers],
         "pyrometer_cache_items": [((tier["tier"],), tier["items"]) for tier in tiers],
         "pyrometer_cache_evictions": [((tier["tier"],), tier["evictions"]) for tier in tiers],
         "pyrometer_models": [((state,), states.count(state)) for state in sorted(set(states))],
     }
+    return families | worth_families(engine)

@@ -151,6 +151,8 @@ class AsyncEngine:
         model = slot.model
         if model is None or model.degraded or model.entry.declared.encoder:
             return False
+        if request.model in self.engine.led.running:
+            return False
         if request.outputs and request.outputs != (model.signature.outputs[0].name,):
             return False
         rows = max((len(array) for array in request.inputs.values()), default=0)

@@ -30,6 +30,7 @@ from engine.version import VERSION
 
 log = logging.getLogger(__name__)
 SLO_EVERY_S, SLO_STEPS = 30.0, 60
+MAX_EVENTS = 200
 PREVIEW_S = 86_400.0
 PREVIEW_STEP_S = 30.0
 GRACE_S = 30.0
@@ -65,6 +66,7 @@ class Monitoring:
             self.history = History(
                 settings.state, recorder.labels, settings.history_bytes, self.ticker.event
             )
+            self.ticker.told.append(self.history.note_event)
             self.vital["history"] = lambda: self.history is None or self.history.is_alive
         self.timeline = Timeline(self.ticker.ring, recorder.labels, self.history)
         self.dispatcher = Dispatcher()
@@ -175,6 +177,14 @@ class Monitoring:
         rules = parse_rules(text)
         step_s = max(1.0, min(PREVIEW_STEP_S, window_s / 60))
         return preview(rules, self.look_back(window_s, step_s).frames, step_s)
+
+    def events_between(self, from_s: float, to_s: float) -> list[dict[str, Any]]:
+        """The newest MAX_EVENTS of what happened between two times, oldest first."""
+        kept = [] if self.history is None else self.history.events(from_s, to_s, MAX_EVENTS)
+        recent = [tuple(event.values()) for event in self.ticker.events()]
+        within = {event for event in recent if from_s <= event[0] <= to_s}
+        newest = sorted(within.union(kept))[-MAX_EVENTS:]
+        return [{"t": t, "kind": kind, "text": text} for t, kind, text in newest]
 
     def alert_history(self, since_s: float) -> list[dict[str, Any]]:
         """What happened to alerts, newest first; from the file, or else from memory."""

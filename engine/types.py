@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 
@@ -52,6 +53,18 @@ class TensorSpec:
 
     def as_dict(self) -> dict[str, object]:
         return {"name": self.name, "datatype": self.datatype, "shape": list(self.shape)}
+
+
+class Caller(Protocol):
+    """Who asks, as far as an experiment wants to know, and is told."""
+
+    def header(self, name: bytes) -> str:
+        """What the caller sent under a name in lower case, or ""."""
+        ...
+
+    def assigned(self, variant: str) -> None:
+        """The variant that answers this request."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)

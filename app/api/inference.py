@@ -49,7 +49,12 @@ def timed_infer(exchange: Exchange, request: InferRequest) -> InferResult:
         record.decode_ns = time.perf_counter_ns() - exchange.mark_ns
     engine = exchange.engine
     call = engine.begin(
-        request.model, request.version, request.inputs, request.outputs, request.use_cache
+        request.model,
+        request.version,
+        request.inputs,
+        request.outputs,
+        request.use_cache,
+        caller=exchange,
     )
     try:
         if call.run is None:
@@ -142,11 +147,12 @@ def record_lines(record: RequestMetrics) -> str:
     """Server-Timing with the phases, and the flags callers look for, as header lines."""
     backend = f"x-backend: {record.backend}\r\n" if record.backend else ""
     degraded = "x-degraded: true\r\n" if record.degraded else ""
+    variant = f"x-variant: {record.variant}\r\n" if record.variant else ""
     batch = f"x-batch-rows: {record.batch_rows}\r\n" if record.batch_rows > record.rows else ""
     timings = [(name, getattr(record, field)) for name, field in SERVER_TIMINGS]
     timed = ", ".join([f"{name};dur={ns / 1e6:.3f}" for name, ns in timings if ns])
     return (
-        f"{backend}{degraded}{batch}"
+        f"{backend}{degraded}{variant}{batch}"
         f"server-timing: {timed}\r\n"
         f"x-cache-hit: {'true' if record.cache_hit else 'false'}\r\n"
         f"x-cold-start: {'true' if record.cold_start else 'false'}\r\n"

@@ -9,6 +9,7 @@ from app.exchange import Exchange, Response, json_response
 from engine.cache_report import cache_report
 from engine.errors import InvalidInput
 from engine.inventory import inventory
+from engine.worth_report import worth_report
 
 LIVE_HEADERS = (("content-type", "application/json"), ("cache-control", "no-store"))
 PACKED = (GZIP, VARY)
@@ -54,6 +55,11 @@ def system(exchange: Exchange) -> Response:
 def cache(exchange: Exchange) -> Response:
     """GET ?ages=: cache tiers with bounds, counters, time saved, and what models have in them."""
     return json_response(cache_report(exchange.engine, exchange.query("ages") == "1"))
+
+
+def effectiveness(exchange: Exchange) -> Response:
+    """Work saved in the last hour by each part, and what audits of served rows found."""
+    return json_response(worth_report(exchange.engine))
 
 
 def models(exchange: Exchange) -> Response:
@@ -153,4 +159,4 @@ def noop(exchange: Exchange) -> Response:
 
 def dashboard(exchange: Exchange) -> Response:
     """GET /performance/dashboard leads to the console's first page."""
-    return Response(302, b"", [("location", "/")])
+    return Response(302, b"", [("location", f"{exchange.gate.base}/")])

@@ -69,7 +69,10 @@ def origin_of(settings: Settings) -> str:
         address = None
     if address is None or not address.is_loopback:
         raise Missing(f"pictures by the server need it on loopback; it listens on {host} only")
-    return f"http://[{host}]:{settings.port}" if ":" in host else f"http://{host}:{settings.port}"
+    kind = "https" if settings.tls_cert else "http"
+    return (
+        f"{kind}://[{host}]:{settings.port}" if ":" in host else f"{kind}://{host}:{settings.port}"
+    )
 
 
 def address_of(page: str, theme: str) -> str:
@@ -138,7 +141,8 @@ def picture_of() -> Handler:
         if not drawing.acquire(blocking=False):
             raise Overloaded("a picture is being drawn; one at a time", retry_after_s=5)
         try:
-            content = render(job, exchange)
+            with exchange.gate.lends("picture", ("view",))() as key:
+                content = render(job._replace(key=key), exchange)
         except Failed as failed:
             return error_response(503, str(failed))
         except TimeoutError as late:
@@ -157,8 +161,9 @@ def _job(exchange: Exchange) -> Job:
     low, high = WIDTHS
     if not (width.isascii() and width.isdigit() and len(width) < 6 and low <= int(width) <= high):
         raise InvalidInput(f"width is {width[:40]!r}; it must be {low} to {high} pixels")
-    address = address_of(exchange.query("page") or "/", theme)
-    origin = origin_of(exchange.engine.settings)
+    settings = exchange.engine.settings
+    address = settings.path_prefix + address_of(exchange.query("page") or "/", theme)
+    origin = origin_of(settings)
     return Job(origin, address, shape, int(width), theme, browser_path())
 
 

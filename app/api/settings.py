@@ -27,8 +27,14 @@ from engine.version import VERSION
 
 GROUPS = {
     "server": (
-        *("host", "port", "insecure", "allowed_hosts", "http_door", "http_threads"),
+        *("host", "port", "http_door", "http_threads"),
         *("keep_alive_s", "read_timeout_s", "spin_us", "fast_lane", "gzip", "analysis_nulls"),
+    ),
+    "access": (
+        *("auth", "api_key", "insecure", "allowed_hosts", "trusted_hops", "path_prefix"),
+        *("tls_cert", "tls_key", "cors_origins", "session_lifetime_s", "session_idle_s"),
+        *("oidc_issuer", "oidc_client_id", "oidc_client_secret", "oidc_claim", "oidc_scopes"),
+        *("rate_login_per_minute", "rate_actions_per_minute", "rate_infer_per_s"),
     ),
     "models": (
         *("models", "state", "trust_file", "preload", "model_cache_bytes"),
@@ -43,11 +49,12 @@ GROUPS = {
     "batching": ("batching", "batch_max_rows", "batch_max_wait_us"),
     "telemetry": (
         *("telemetry", "history", "history_bytes"),
-        *("alert_webhook", "alert_apprise", "otlp_endpoint"),
+        *("alert_webhook", "alert_apprise", "otlp_endpoint", "report_at"),
     ),
     "profiling": ("profile_hz", "profile_bytes"),
+    "audits": ("audit_interval_s", "audit_memory_bytes"),
     "limits": (
-        *("max_connections", "http_queue", "model_queue", "load_queue"),
+        *("max_connections", "http_queue", "model_queue", "load_queue", "shadow_queue"),
         *("max_body_bytes", "max_elements"),
     ),
 }
@@ -78,7 +85,7 @@ def settings(exchange: Exchange) -> Response:
 def told_of(setting: Field[Any], value: Any, given: str | None) -> dict[str, Any]:
     """What is told of one setting. given: the flag or variable it came from, None = unknown."""
     metadata, changed = setting.metadata, value != setting.default
-    flag = f"--{setting.name.replace('_', '-')}"
+    flag = "" if metadata["secret"] else f"--{setting.name.replace('_', '-')}"
     if given is None:
         source = "code" if changed else "default"
     else:

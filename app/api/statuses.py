@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from app.exchange import BodyTooLarge, Header, Response, error_response
+from app.reports.store import UnknownReport
+from app.stored_runs import UnknownRun
 from engine.errors import (
     ArtefactError,
     Busy,
@@ -14,6 +16,7 @@ from engine.errors import (
     ModelLoading,
     OverBudget,
     Overloaded,
+    UnknownExperiment,
     UnknownModel,
     UnknownProfile,
 )
@@ -23,7 +26,10 @@ STATUSES: tuple[tuple[type[Exception], int], ...] = (
     (InvalidField, 422),
     (InvalidInput, 400),
     (UnknownModel, 404),
+    (UnknownExperiment, 404),
     (UnknownProfile, 404),
+    (UnknownRun, 404),
+    (UnknownReport, 404),
     (Busy, 409),
     (Overloaded, 429),
     (Cancelled, 499),

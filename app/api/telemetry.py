@@ -35,7 +35,8 @@ def history(exchange: Exchange) -> Response:
     step_s = None if step is None else parse_duration("step", step)
     monitoring, model = exchange.engine.monitoring, _model(exchange)
     found = monitoring.look_at(from_s, min(to_s, time.time()), step_s, model)
-    return json_response(as_dict(found, _columns(exchange)))
+    events = {"events": monitoring.events_between(from_s, to_s)}
+    return json_response(as_dict(found, _columns(exchange)) | events)
 
 
 def _columns(exchange: Exchange) -> tuple[str, ...]:
@@ -218,27 +219,6 @@ def health(exchange: Exchange) -> Response:
         text = f"threads are down: {', '.join(down)}"
         return json_response({"status": "critical", "text": text, "error": text}, 503)
     return json_response(said)
-
-
-def optimization(exchange: Exchange) -> Response:
-    """What optimising each model was measured to bring: its form as it is and the chosen one."""
-    engine = exchange.engine
-    models = []
-    for slot in engine.registry.slots():
-        plan = slot.model.plan if slot.model else None
-        models.append(
-            {
-                "model": slot.entry.name,
-                "version": slot.entry.version,
-                "backend": slot.model.form if slot.model else None,
-                "speedup": plan.speedup if plan else None,
-                "plan": plan.as_dict() if plan else None,
-                "load_ms": slot.load_ms,
-            }
-        )
-    latest = engine.ticker.latest
-    figures = {tile["id"]: tile["value"] for tile in latest["tiles"]}
-    return json_response({"models": models, "caches": latest["caches"], "last_minute": figures})
 
 
 def checked_text(body: dict[str, Any], name: str, most: int, default: str | None = None) -> str:

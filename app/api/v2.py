@@ -117,6 +117,7 @@ def infer(exchange: Exchange) -> Response | Pending | None:
             request.outputs,
             wants_cache(exchange),
             waits=exchange.may_wait,
+            caller=exchange,
         )
     except ModelLoading:
         if exchange.may_wait:

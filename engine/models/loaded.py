@@ -20,6 +20,7 @@ from engine.models.plan import Plan, plan_of_oracle
 from engine.models.plan_store import verify_files
 from engine.models.repository import ModelEntry
 from engine.models.signature import Signature, holds_nan
+from engine.models.treatment import AS_IS, Treatment
 from engine.models.trust import TrustFile
 from engine.types import NUMPY_DTYPES
 
@@ -29,6 +30,7 @@ MAX_STALLS = 3
 
 Notice = Callable[[str], None]
 Opened = Callable[["LoadedModel", int], None]
+Tap = Callable[[Mapping[str, np.ndarray], "Run", int], None]
 
 
 class Run(NamedTuple):
@@ -50,7 +52,7 @@ class Forms:
         oracle: Oracle | None = None,
     ) -> None:
         self.entry, self.plan = entry, plan
-        self._trust, self._folder = trust, folder
+        self._trust, self.folder = trust, folder
         self._open: dict[str, Backend] = {}
         self._oracle = oracle
         self._lock = threading.RLock()
@@ -64,9 +66,9 @@ class Forms:
             if form in self._open:
                 return self._open[form], 0
             candidate = self.plan.candidate(form)
-            verify_files(self._folder, candidate)
+            verify_files(self.folder, candidate)
             backend = open_any(
-                form, candidate.files, candidate.recipe, self._folder, self._open_oracle
+                form, candidate.files, candidate.recipe, self.folder, self._open_oracle
             )
             self._open[form] = backend
             return backend, candidate.memory_bytes
@@ -89,7 +91,8 @@ class LoadedModel:
     quick_rows: requests of up to so many rows may run on a thread that must not wait.
     batching: how waiting requests are joined.
     notice: told in words when a form is taken out. on_opened: told this model and the bytes of
-    a form that was opened after the load.
+    a form that was opened after the load. tap: handed the next run's inputs, answer and
+    nanoseconds, once; None most of the time.
     """
 
     def __init__(self, entry: ModelEntry, plan: Plan, forms: Forms) -> None:
@@ -108,6 +111,7 @@ class LoadedModel:
         self._warm_up_us: dict[int, float] = {}
         self.notice: Notice = log.warning
         self.on_opened: Opened = lambda model, size_bytes: None
+        self.tap: Tap | None = None
         self._forms = forms
         self._out: dict[str, str] = {}
         self._ranges = [(most_rows, forms.open(form)[0]) for most_rows, form in plan.ranges]
@@ -122,6 +126,25 @@ class LoadedModel:
         self.quick_rows = quick_rows(times_us, lanes.inline_us)
         self.batching = policy_of(times_us, lanes.batch_max_rows, lanes.batch_max_wait_us)
 
+    def beside(self, treatment: Treatment, lanes: Lanes, salt: str) -> LoadedModel:
+        """The same version served in another way, warm, with what is open already.
+
+        salt: makes its digest, and so what is cached of it, its own. Raises as `run`, and
+        whatever opening a form raises.
+        """
+        if treatment.form:
+            _, opened_bytes = self._forms.open(treatment.form)
+            if opened_bytes:
+                self.on_opened(self, opened_bytes)
+        entry, plan = self._forms.entry, self._forms.plan
+        other = LoadedModel(treatment.entry_of(entry), treatment.plan_of(plan), self._forms)
+        other.digest = treatment.digest_of(other.digest, salt)
+        other.notice = self.notice
+        other.on_opened = lambda _, size_bytes: self.on_opened(self, size_bytes)
+        other.warm_up()
+        other.place(treatment.lanes_of(lanes))
+        return other
+
     def stalled(self) -> None:
         """A run took far longer than planned; the third such takes it off the event loop."""
         self._stalls += 1
@@ -135,6 +158,8 @@ class LoadedModel:
         Raises InvalidInput when the model refuses these rows but answers its own samples,
         and ModelFailed when no form is left that answers.
         """
+        if self.tap is not None:
+            return self._run_tapped(inputs, outputs)
         for name in self._may_hold_nan:
             if holds_nan(inputs[name]):
                 return self._run_fallback(inputs, outputs, {}, self._nan_fallbacks)
@@ -147,6 +172,20 @@ class LoadedModel:
             # A backend may raise anything; whoever stands in tells whose fault it is.
             failed = {backend.name: _words(error)}
             return self._run_fallback(inputs, outputs, failed, self._fallbacks)
+
+    def _run_tapped(self, inputs: Mapping[str, np.ndarray], outputs: tuple[str, ...]) -> Run:
+        tap, self.tap = self.tap, None
+        began_ns = time.perf_counter_ns()
+        run = self.run(inputs, outputs)
+        run_ns = time.perf_counter_ns() - began_ns
+        if tap is not None:
+            tap(inputs, run, run_ns)
+        return run
+
+    @property
+    def folder(self) -> Path:
+        """Where the files of its forms lie."""
+        return self._forms.folder
 
     def _backend_for(self, rows: int) -> Backend | None:
         for most_rows, backend in self._ranges:
@@ -223,6 +262,7 @@ class LoadedModel:
         output = (self.signature.outputs[0].name,)
         fixed = self.signature.fixed_rows
         times = {}
+        self.tap = None  # these rows are nobody's
         for rows in (fixed,) if fixed else WARM_UP_ROWS:
             inputs = self.signature.bind(self.sample_rows(rows))
             started_ns = time.perf_counter_ns()
@@ -263,13 +303,24 @@ def _samples_of(entry: ModelEntry, plan: Plan) -> dict[str, np.ndarray]:
     }
 
 
-def open_planned(entry: ModelEntry, plan: Plan, folder: Path, trust: TrustFile) -> LoadedModel:
-    """A model as its plan serves it; the forms' files lie in `folder`."""
-    return LoadedModel(entry, plan, Forms(entry, trust, plan, folder))
+def open_planned(
+    entry: ModelEntry, plan: Plan, folder: Path, trust: TrustFile, treatment: Treatment = AS_IS
+) -> LoadedModel:
+    """A model as its plan serves it, or treated; the forms' files lie in `folder`."""
+    return _treated(Forms(entry, trust, plan, folder), treatment)
 
 
-def open_unplanned(entry: ModelEntry, trust: TrustFile) -> LoadedModel:
+def _treated(forms: Forms, treatment: Treatment) -> LoadedModel:
+    entry, plan = treatment.entry_of(forms.entry), treatment.plan_of(forms.plan)
+    model = LoadedModel(entry, plan, forms)
+    model.digest = treatment.digest_of(model.digest)
+    return model
+
+
+def open_unplanned(
+    entry: ModelEntry, trust: TrustFile, treatment: Treatment = AS_IS
+) -> LoadedModel:
     """The model as it is: what `optimise = off` serves and the tests compare with."""
     oracle, described = describe(entry, trust)
     plan = plan_of_oracle(entry.name, entry.version, oracle.backend.name, described)
-    return LoadedModel(entry, plan, Forms(entry, trust, plan, entry.folder, oracle))
+    return _treated(Forms(entry, trust, plan, entry.folder, oracle), treatment)

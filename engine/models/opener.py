@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import threading
+from collections.abc import Mapping
 from typing import Protocol
 
 from engine.batching.policy import Lanes
@@ -11,6 +12,7 @@ from engine.models.loaded import LoadedModel, open_planned, open_unplanned
 from engine.models.plan import Plan
 from engine.models.plan_store import PlanStore
 from engine.models.repository import ModelEntry
+from engine.models.treatment import AS_IS, Treatment
 from engine.models.trust import TrustFile
 
 
@@ -30,19 +32,24 @@ class Opener(Protocol):
         ...
 
 
+Treatments = Mapping[tuple[str, str], Treatment]
+"""How versions are served, by name and version, where that is not as planned."""
+
+
 class PlainOpener:
     """Models as they are, no plans; a model is charged for its artefact's size."""
 
-    def __init__(self, trust: TrustFile, lanes: Lanes) -> None:
-        self._trust, self._lanes = trust, lanes
+    def __init__(self, trust: TrustFile, lanes: Lanes, treatments: Treatments) -> None:
+        self._trust, self._lanes, self._treatments = trust, lanes, treatments
 
     def plan(self, entry: ModelEntry) -> tuple[Plan | None, int]:
         return None, entry.artefact.stat().st_size
 
     def open(self, entry: ModelEntry, plan: Plan | None) -> LoadedModel:
-        model = open_unplanned(entry, self._trust)
+        treatment = self._treatments.get(entry.key, AS_IS)
+        model = open_unplanned(entry, self._trust, treatment)
         model.warm_up()
-        model.place(self._lanes)
+        model.place(treatment.lanes_of(self._lanes))
         return model
 
     def close(self) -> None:
@@ -52,8 +59,8 @@ class PlainOpener:
 class PlanningOpener:
     """Opens the forms of stored plans; makes missing plans in child processes."""
 
-    def __init__(self, store: PlanStore, lanes: Lanes) -> None:
-        self._store, self._lanes = store, lanes
+    def __init__(self, store: PlanStore, lanes: Lanes, treatments: Treatments) -> None:
+        self._store, self._lanes, self._treatments = store, lanes, treatments
         self._lock = threading.Lock()
         self._children: set[subprocess.Popen[bytes]] = set()
         self._closed = False
@@ -61,13 +68,15 @@ class PlanningOpener:
     def plan(self, entry: ModelEntry) -> tuple[Plan | None, int]:
         self._store.trust.require(entry)
         plan = self._store.read(entry) or self._store.make(entry, self._watch)
-        return plan, plan.memory_bytes
+        return plan, self._treatments.get(entry.key, AS_IS).plan_of(plan).memory_bytes
 
     def open(self, entry: ModelEntry, plan: Plan | None) -> LoadedModel:
         assert plan is not None, "this opener always plans"
-        model = open_planned(entry, plan, self._store.folder(entry), self._store.trust)
+        treatment = self._treatments.get(entry.key, AS_IS)
+        folder, trust = self._store.folder(entry), self._store.trust
+        model = open_planned(entry, plan, folder, trust, treatment)
         model.warm_up()
-        model.place(self._lanes)
+        model.place(treatment.lanes_of(self._lanes))
         return model
 
     def _watch(self, child: subprocess.Popen[bytes]) -> None:

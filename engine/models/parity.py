@@ -51,9 +51,34 @@ def compare(oracle: Mapping[str, np.ndarray], form: Mapping[str, np.ndarray]) ->
     return Parity(rows, int(unequal.sum()), largest)
 
 
+def differences(
+    oracle: Mapping[str, np.ndarray], form: Mapping[str, np.ndarray]
+) -> dict[str, np.ndarray]:
+    """By output, each row's largest difference, float64 (n,); unequal labels are infinite.
+
+    An output of another shape than the oracle's differs in all its rows.
+    """
+    found = {}
+    for name, answer in form.items():
+        expected, rows = oracle[name], len(answer)
+        if expected.shape != answer.shape:
+            found[name] = np.full(rows, np.inf)
+        elif expected.dtype.kind == "f":
+            each = _differences(expected, answer).reshape(rows, -1)
+            found[name] = each.max(axis=1, initial=0.0)
+        else:
+            unequal = (expected != answer).reshape(rows, -1).any(axis=1)
+            found[name] = np.where(unequal, np.inf, 0.0)
+    return found
+
+
 def _largest_difference(expected: np.ndarray, answer: np.ndarray) -> float:
+    return float(_differences(expected, answer).max(initial=0.0))
+
+
+def _differences(expected: np.ndarray, answer: np.ndarray) -> np.ndarray:
     with np.errstate(invalid="ignore", over="ignore"):
-        difference = np.abs(answer - expected) / np.maximum(1.0, np.abs(expected))
+        difference: np.ndarray = np.abs(answer - expected) / np.maximum(1.0, np.abs(expected))
     difference[(answer == expected) | (np.isnan(answer) & np.isnan(expected))] = 0.0
     difference[np.isnan(difference)] = np.inf
-    return float(difference.max(initial=0.0))
+    return difference

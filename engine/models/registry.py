@@ -15,10 +15,11 @@ import contextlib
 import itertools
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future, InvalidStateError
 from concurrent.futures import TimeoutError as FutureTimeout
 from functools import partial
+from types import MappingProxyType
 
 from engine.errors import (
     ModelFailed,
@@ -45,6 +46,7 @@ class Registry:
     submit: runs a callable on a bounded pool; may raise Overloaded.
     on_event: told (kind, text) of loads, evictions and failures.
     preloads: whether a model is loaded before anybody asks for it.
+    promoted: the version of a model that serves whatever model.toml says, by its name.
     max_waiting: requests that may wait for loads at once; more would leave no thread for
     the models that are warm.
     """
@@ -59,12 +61,16 @@ class Registry:
         max_waiting: int,
         budget_bytes: int,
         preloads: Callable[[ModelEntry], bool] = lambda entry: entry.declared.preload,
+        promoted: Mapping[str, str] = MappingProxyType({}),
         clock_ns: Clock = time.perf_counter_ns,
     ) -> None:
         self.budget_bytes = budget_bytes
         self.resident_bytes = 0
         self.evictions = 0
         self.leased = 0
+        entries = tuple(entries)
+        there = {entry.key for entry in entries}
+        self._promoted = {name: v for name, v in promoted.items() if (name, v) in there}
         self._slots: dict[tuple[str, str], Slot] = {}
         self._serving: dict[str, str] = {}
         self._opener = opener
@@ -103,10 +109,51 @@ class Registry:
 
     def _newer_serving(self, entry: ModelEntry) -> str:
         """Under the lock: the version that serves now that this one is there, or is warm."""
-        serving, pinned = self._serving.get(entry.name), entry.declared.serve
+        serving, pinned = self._serving.get(entry.name), self._pinned_version(entry)
         if serving is None or entry.version == pinned:
             return entry.version
         return max(serving, entry.version, key=int) if pinned == NEWEST else serving
+
+    def _pinned_version(self, entry: ModelEntry) -> str:
+        """The version that is to serve: promoted, or else as model.toml says."""
+        promoted = self._promoted.get(entry.name)
+        return entry.declared.serve if promoted is None else promoted
+
+    def promote(self, name: str, version: str | None) -> None:
+        """Let a version serve from now on, whatever else is there; None: as model.toml says again.
+
+        A version that is not warm is loaded by the next request. Raises UnknownModel.
+        """
+        slot = self.slot(name, version)
+        with self._lock:
+            if version is not None:
+                self._promoted[name] = self._serving[name] = version
+                return
+            self._promoted.pop(name, None)
+            pinned = slot.entry.declared.serve
+            others = [s for s in self._slots.values() if s.entry.name == name]
+            warm = [s.entry.version for s in others if s.model is not None]
+            if pinned in warm:
+                self._serving[name] = pinned
+            elif pinned == NEWEST and warm:
+                self._serving[name] = max(warm, key=int)
+
+    def declared_version(self, name: str) -> str:
+        """The version that serves where nothing is promoted: pinned, or the newest that can."""
+        slot = self.slot(name)
+        pinned = slot.entry.declared.serve
+        if pinned != NEWEST:
+            return pinned
+        others = [s for s in self.slots() if s.entry.name == name and s.state != "failed"]
+        return max((s.entry.version for s in others), key=int, default=slot.entry.version)
+
+    def put_in_place(self, slot: Slot, model: LoadedModel) -> None:
+        """Let another way to serve a loaded version take its place; runs under way finish."""
+        with self._lock:
+            if slot.model is None:
+                raise ModelFailed(f"{model.name}/{model.version} is not loaded")
+            model.on_opened = partial(self._charge, slot)
+            slot.model = model
 
     def slots(self) -> list[Slot]:
         with self._lock:
@@ -348,7 +395,7 @@ class Registry:
         A version that its owner pinned has no stand-in.
         """
         name = slot.entry.name
-        if slot.entry.declared.serve != NEWEST:
+        if self._pinned_version(slot.entry) != NEWEST:
             return None
         others = [s for s in self._slots.values() if s.entry.name == name and s.state != "failed"]
         if not others:
@@ -413,7 +460,7 @@ class Registry:
                     self._serving.setdefault(entry.name, entry.version)
                 elif slot.entry.digest == entry.digest:
                     slot.entry = entry
-                    if entry.declared.serve == entry.version and not self.serves(slot):
+                    if self._pinned_version(entry) == entry.version and not self.serves(slot):
                         if slot.model is None:
                             to_load.append(slot)
                         else:
@@ -435,13 +482,16 @@ class Registry:
             return self.preloads(entry)
         current = self._slots.get((entry.name, serving))
         is_used = self.preloads(entry) or (current is not None and current.model is not None)
-        if entry.declared.serve != NEWEST:
-            return is_used and entry.version == entry.declared.serve
+        pinned = self._pinned_version(entry)
+        if pinned != NEWEST:
+            return is_used and entry.version == pinned
         return is_used and int(entry.version) > int(serving)
 
     def _drop(self, slot: Slot) -> None:
         """Under the lock: forget a version; requests that run on it finish."""
         name = slot.entry.name
+        if self._promoted.get(name) == slot.entry.version:
+            del self._promoted[name]
         if slot.model is not None:
             self.resident_bytes -= slot.bytes
             slot.model, slot.state, slot.bytes = None, "cold", 0

@@ -35,6 +35,16 @@ PHASE_HELP = {
     "own": "phases that a route named itself",
 }
 
+SAVED_BY = {
+    "plan": "What the same runs would have taken as the model is, minus their measured time.",
+    "batching": "What joined rows would have taken alone, minus their part of the measured run.",
+    "responses": "Hits x what recent requests spent from decoding to gzip, minus the hits' time.",
+    "results": "Hits x what recent requests spent on their run, minus the hits' time.",
+    "disk": "Reads from disk x what recent requests spent on their run, minus the reads' time.",
+    "embeddings": "Rows found x the mean time that encoding one took since the start.",
+}
+SAVED_HELP = "An estimate, ms of work a second, beside a server without this alone."
+
 METRICS = (
     Metric("requests_per_s", "Requests", "req/s", "Inference requests answered per second."),
     Metric("errors_per_s", "Errors", "req/s", "Requests answered with 4xx or 5xx per second."),
@@ -98,6 +108,26 @@ METRICS = (
         "How long requests lie in sockets before the event loop comes to them, by Little's law: "
         "the sampled number of those that wait, over their rate.",
     ),
+    *(
+        Metric(f"saved_by_{source}_ms", f"Saved, {source}", "ms/s", f"{what} {SAVED_HELP}")
+        for source, what in SAVED_BY.items()
+    ),
+    Metric("gzip_saved_bytes_per_s", "gzip, saved", "B/s", "Bytes that packing took off answers."),
+    Metric("gzip_ms", "gzip, spent", "ms/s", "Measured time spent on packing answers."),
+    Metric(
+        "audit_differing_rows",
+        "Rows that differ",
+        "",
+        "Served rows whose answers differ from the model as it is, among each model's last "
+        "100 audits.",
+    ),
+    Metric(
+        "audit_speed_percent",
+        "Speed kept",
+        "%",
+        "What forms have kept of the speed that the plan measured, beside the model as it is or "
+        "by the clock, the larger; of the model that has kept the least, median of 20 audits.",
+    ),
     *(Metric(core, core.split("_")[1], "%", "Processor time of one core.") for core in CORES),
 )
 
@@ -155,6 +185,32 @@ FAMILIES = (
     Family("pyrometer_alerts", "gauge", ("severity", "state"), "Alerts by state."),
     Family("pyrometer_recorder_dropped", "counter", (), "Requests the recorder had no room for."),
     Family("pyrometer_history_dropped", "counter", (), "Buckets that history had no room for."),
+    Family(
+        "pyrometer_time_saved_seconds",
+        "counter",
+        ("model", "by"),
+        "Work saved by the plan, batching or a cache, an estimate beside a server without it.",
+    ),
+    Family(
+        "pyrometer_time_lost_seconds",
+        "counter",
+        ("model", "by"),
+        "The same of seconds in which it cost more than it brought; subtract it.",
+    ),
+    Family("pyrometer_gzip_saved_bytes", "counter", (), "Bytes that packing took off answers."),
+    Family("pyrometer_gzip_seconds", "counter", (), "Time spent on packing answers."),
+    Family(
+        "pyrometer_audited_rows",
+        "counter",
+        ("model", "version", "result"),
+        "Served rows run again by the model as it is, by whether the answers agree.",
+    ),
+    Family(
+        "pyrometer_plan_speedup_ratio",
+        "gauge",
+        ("model", "version", "when"),
+        "Speed-up over the model as it is, of the recent audits: when planned, and as served.",
+    ),
     Family("pyrometer_build_info", "gauge", ("version",), "Always 1; the version is a label."),
     Family("pyrometer_resident_memory_bytes", "gauge", (), "Resident memory of this process."),
     Family("pyrometer_cpu_ratio", "gauge", (), "Processor time of this process; 1 is one core."),

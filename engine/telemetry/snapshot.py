@@ -50,11 +50,13 @@ TILES = (
 """The defaults of the alert rules: response time 100/500 ms, memory 1/2 GB, errors 1/5 %."""
 
 
+NOT_LIVE = ("core_", "saved_by_", "gzip_", "audit_")
+"""Gauges that a page asks the history for: few look at them, every viewer would pay."""
 LIVE_COLUMNS = [
     *("t", "requests_per_s", "errors_per_s", "p50_ms", "p95_ms", "p99_ms", "mean_ms"),
     *("hit_percent", "error_percent", "errors_4xx_per_s", "errors_5xx_per_s", "shed_per_s"),
     *("queue_mean_ms", "inference_mean_ms"),
-    *(name for name in GAUGES if not name.startswith("core_")),
+    *(name for name in GAUGES if not name.startswith(NOT_LIVE)),
 ]
 """What a viewer is sent of each second."""
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import orjson
 
 from engine.periodic import Periodic
@@ -34,7 +35,10 @@ Inventory = Callable[[], dict[str, Any]]
 
 @dataclass(frozen=True, slots=True)
 class Second:
-    """What one tick recorded. time: UTC seconds; elapsed_s: since the tick before."""
+    """What one tick recorded. time: UTC seconds; elapsed_s: since the tick before.
+
+    rows: the requests themselves, see engine.telemetry.rows.
+    """
 
     seq: int
     time: float
@@ -42,13 +46,15 @@ class Second:
     elapsed_s: float
     tally: Tally
     gauges: Mapping[str, float | None]
+    rows: np.ndarray
 
 
 class Ticker:
     """Owns the ring and the bytes that viewers are sent.
 
     inventory: the engine's part of the snapshot: models, caches, problems. gauges: figures of
-    FROM_ENGINE. after: called at each tick's end with what the second brought.
+    FROM_ENGINE. after: called at each tick's end with what the second brought. told: called with
+    each event (time, kind, text), by whichever thread notes it.
     """
 
     def __init__(
@@ -68,6 +74,7 @@ class Ticker:
         self.gauges: Mapping[str, float | None] = {}
         self.requests_per_s = self.own_ms = 0.0
         self.after: list[Callable[[Second], None]] = []
+        self.told: list[Callable[[tuple[float, str, str]], None]] = []
         self._recorder = recorder
         self._inventory = inventory
         self._gauges = gauges
@@ -88,7 +95,10 @@ class Ticker:
 
     def event(self, kind: str, text: str) -> None:
         """Note something that happened: a load, a warm-up, a flush, a failure."""
-        self._events.append({"t": self._wall(), "kind": kind, "text": text[:500]})
+        now, short = self._wall(), text[:500]
+        self._events.append({"t": now, "kind": kind, "text": short})
+        for tell in self.told:
+            tell((now, kind, short))
         log.info("%s: %s", kind, text)
 
     def events(self) -> list[dict[str, Any]]:
@@ -120,7 +130,8 @@ class Ticker:
             service = self._recorder.labels.is_service()
             seq = self.ring.append(now_s, elapsed_s, gauges, tally, service)
             self.totals.add(tally, now_s + self.wall_offset_s)
-            second = Second(seq, now_s + self.wall_offset_s, now_s, elapsed_s, tally, gauges)
+            time_s = now_s + self.wall_offset_s
+            second = Second(seq, time_s, now_s, elapsed_s, tally, gauges, drained.rows)
             self._tell_followers(second)
             self._compose(second)
             (point,) = snapshots.points_of(self.ring.stretch(1), self.wall_offset_s)

@@ -11,6 +11,7 @@ import pytest
 
 from app.console import PAGES
 from tests.conftest import RunningServer
+from tests.contract.http import call
 from tests.e2e.test_live_page import send_load
 from tests.packages import npm_package
 from tests.waiting import until
@@ -39,11 +40,16 @@ def axe(pytestconfig: pytest.Config) -> str:
 
 
 @pytest.fixture(scope="module")
-def busy_server(live_server: RunningServer, bundled_models: Path) -> RunningServer:
-    """With something to show on every page."""
+def busy_server(live_server: RunningServer, bundled_models: Path) -> Iterator[RunningServer]:
+    """With something to show on every page, an experiment among it that answers nobody."""
     until(lambda: live_server.answers("/"), 30, "the console")
+    beside = {"name": "beside", "model": "breast_cancer", "mode": "shadow", "start": True}
+    beside |= {"analysis": {"kind": "always-valid"}, "candidates": [{"name": "the-same"}]}
+    made = call(live_server.port, "POST", "/performance/experiments", beside)[2]
     send_load(live_server, bundled_models, 200)
-    return live_server
+    yield live_server
+    for action in ("stop", "delete"):
+        call(live_server.port, "POST", f"/performance/experiments/{made['id']}/{action}", {})
 
 
 @pytest.fixture(params=[f"{size}-{theme}" for size in SIZES for theme in ("dark", "light")])

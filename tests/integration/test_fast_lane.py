@@ -154,3 +154,17 @@ def test_a_kept_response_is_marked_and_a_flush_forgets_it(
     for tier in ("responses", "results"):
         assert call(server.port, "POST", "/performance/cache/clear", {"tier": tier})[0] == 200
     assert ask(connection, body, {})[1]["x-cache-hit"] == "false"
+
+
+def test_a_header_that_asks_for_something_is_heard_beside_a_lane_in_use(
+    server: RunningServer, connection: http.client.HTTPConnection, rows: np.ndarray
+) -> None:
+    body = flat(rows[:1])
+    for _ in range(3):
+        assert ask(connection, body, NO_CACHE)[0] == 200
+    asked = NO_CACHE | {"X-Request-ID": "heard", "X-Float-Decimals": "1"}
+    for _ in range(5):
+        _, headers, content = ask(connection, body, asked)
+        assert headers["x-request-id"] == "heard"
+        for output in json.loads(content)["outputs"]:
+            assert all(round(value, 1) == value for value in output["data"]), output

@@ -298,6 +298,9 @@ def test_killed_under_load_it_loses_at_most_ten_seconds(
     until(lambda: time.time() - killed_at > 4, 10, "the gap")
     again = start_server(tmp_path / "models", tmp_path / "state")
     answer = get(again, "/performance/metrics/history?window=60s&step=1s")
+    starts = [event["t"] for event in answer["events"] if event["kind"] == "start"]
+    assert len(starts) == 2
+    assert starts[0] < killed_at < starts[1]
     at = answer["columns"].index("requests_per_s")
     known = [point[0] for point in answer["points"] if point[at] is not None]
     before = [t for t in known if t < killed_at]

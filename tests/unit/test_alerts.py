@@ -11,9 +11,10 @@ import pytest
 
 from engine.errors import InvalidInput
 from engine.telemetry.alerts.book import AlertBook, Event
+from engine.telemetry.alerts.default_rules import DEFAULT_TOML
 from engine.telemetry.alerts.notify import Dispatcher, Notification
 from engine.telemetry.alerts.preview import preview
-from engine.telemetry.alerts.rules import DEFAULT_TOML, Slo, parse_duration, parse_rules
+from engine.telemetry.alerts.rules import Slo, parse_duration, parse_rules
 from engine.telemetry.alerts.slo import Judged, burning, judged, slo_report
 from engine.telemetry.alerts.states import AlertState, failed, stepped
 from engine.telemetry.frames import Frames, Grid

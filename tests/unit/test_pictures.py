@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from app.access.gate import Gate
 from app.api import pictures
 from app.api.pictures import (
     Failed,
@@ -39,7 +40,9 @@ def engine(tmp_path: Path) -> Iterator[Engine]:
 
 def asked(engine: Engine, query: str = "", headers: dict[bytes, bytes] | None = None) -> Exchange:
     target = f"/performance/picture?{query}".encode()
-    return Exchange(Request(b"GET", target, headers or {}, b""), engine, "id", 0, {})
+    exchange = Exchange(Request(b"GET", target, headers or {}, b""), engine, "id", 0, {})
+    exchange.gate = Gate(engine.settings)
+    return exchange
 
 
 def answered(engine: Engine, query: str = "", **headers: bytes) -> Response:

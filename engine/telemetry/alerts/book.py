@@ -20,8 +20,9 @@ from typing import Any
 
 from engine.errors import InvalidInput
 from engine.files import write_atomically
+from engine.telemetry.alerts.default_rules import DEFAULT_TOML
 from engine.telemetry.alerts.notify import Notification
-from engine.telemetry.alerts.rules import DEFAULT_TOML, SEVERITIES, Rule, Rules, Slo, parse_rules
+from engine.telemetry.alerts.rules import SEVERITIES, Rule, Rules, Slo, parse_rules
 from engine.telemetry.alerts.slo import burning
 from engine.telemetry.alerts.states import (
     FIRING,

@@ -8,7 +8,8 @@ import flask
 import pytest
 from flask.testing import FlaskClient
 
-from app.console import ASSETS, PAGES, bootstrap_css, build_console, theme_script_hash
+from app.console import ASSETS, PAGES, bootstrap_css, build_console
+from app.theme_script import theme_script_hash
 
 
 @pytest.fixture

@@ -76,6 +76,7 @@ def test_every_panel_says_what_it_waits_for() -> None:
     words = [node.children for node in nodes(model_page(), html.P) if node.className]
     assert [word for word in words if word] == [
         "Asking for the plan",
+        "Asking what audits found",
         "Asking for the figures",
         "Asking for the figures",
         "Asking for the schema",
