@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 MODELS ?= $(or $(PYROMETER_MODELS),models)
 
 .PHONY: help setup run test lint fmt examples lock bench optimization batches storms unique \
-	replay encodings coldstart telemetrycost profilercost auditcost profilesoak viewers soak-tab observer scrape locked timeline zoo budget swaps loads smaller loadtest soak omission experiments gate gateproof clean
+	replay encodings coldstart telemetrycost accesscost profilercost auditcost profilesoak viewers soak-tab observer scrape locked timeline zoo budget swaps loads smaller loadtest soak omission experiments gate gateproof clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -66,6 +66,9 @@ coldstart: examples ## process start to the first answer, and the idle process' 
 telemetrycost: examples ## throughput with the recorder on and off, and its cost a request
 	$(BIN)/python -m bench.telemetry_cost --models $(MODELS)
 
+accesscost: examples ## processor time a request with keys asked for and not
+	$(BIN)/python -m bench.access_cost --models $(MODELS)
+
 profilercost: examples ## throughput with the profiler off, at 29 and at 499 Hz
 	$(BIN)/python -m bench.profiler_cost --models $(MODELS)
 
@@ -125,7 +128,7 @@ experiments: setup ## a slow and a wrong candidate of known figures found; no sh
 gate: examples ## CPU time per request of this tree against the last commit: fails over 3 %
 	$(BIN)/pyrometer bench gate --models $(MODELS) $(GATE)
 
-gateproof: examples ## does the gate find 8 %, ten times, and pass ten A/A: half an hour
+gateproof: examples ## does the gate find 8 %, ten times, and pass ten A/A: three quarters of an hour
 	$(BIN)/python -m bench.gate.proof --times 10 --models $(MODELS)
 
 lock: ## resolve requirements.lock anew (needs uv)

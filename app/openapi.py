@@ -7,6 +7,7 @@ from typing import Any
 
 import orjson
 
+from app.access.scopes import need_of
 from app.benchmark_spec import BOUNDS, CHOICES, MAY_BE_NULL, MOST_NAME, WHOLE
 from app.exchange import Exchange, Handler, Response
 from app.report_flags import KINDS as REPORT_KINDS
@@ -248,6 +249,11 @@ QUERIES: Mapping[str, tuple[tuple[str, Schema, str], ...]] = {
         ("format", _one_of(*REPORT_KINDS), "Of the answer; pdf and png are drawn by a browser."),
         *_REPORT_FILE,
     ),
+    "/login": (("next", TEXT, "A path of this server to go to then."),),
+    "/login/oidc": (("next", TEXT, "A path of this server to go to then."),),
+    "/performance/audit": (
+        ("limit", {"type": "integer", "minimum": 1, "maximum": 500}, "How many, the newest first."),
+    ),
     "/performance/picture": (
         ("page", _text("/", 2000), "Path and query of one of the console's pages."),
         ("format", _one_of("png", "pdf"), "Of the answer."),
@@ -359,6 +365,16 @@ ANSWERS: Mapping[str, Schema] = {
 }
 
 
+SECURITY: dict[str, Schema] = {
+    "bearer": {"type": "http", "scheme": "bearer", "description": "An API key."},
+    "key": {"type": "apiKey", "in": "header", "name": "x-api-key"},
+}
+"""How callers show who they are, any of them; x-scope names the scope that a route needs."""
+
+
+LOGIN = ("/login", "/login/oidc", "/login/oidc/callback")
+
+
 def description(routes: tuple[tuple[str, str, Handler], ...]) -> dict[str, Any]:
     """The OpenAPI 3.1 document of these routes."""
     paths: dict[str, dict[str, Any]] = {}
@@ -372,7 +388,7 @@ def description(routes: tuple[tuple[str, str, Handler], ...]) -> dict[str, Any]:
             "description": "Inference by the Open Inference Protocol V2, and what was measured.",
         },
         "paths": paths,
-        "components": {"schemas": {"Error": ERROR}},
+        "components": {"schemas": {"Error": ERROR}, "securitySchemes": SECURITY},
     }
 
 
@@ -400,6 +416,10 @@ def _operation(method: str, path: str, handler: Handler) -> dict[str, Any]:
         "parameters": parameters,
         "responses": _responses(path, STATUSES.get((method, path), "200")),
     }
+    need = need_of(method, path, is_api=True, has_handler=True)
+    operation["x-scope"] = need.name
+    # {}: where no key is asked for, none is needed.
+    operation["security"] = [{name: []} for name in SECURITY] + [{}] if need.scopes else []
     body = BODIES.get(path)
     if body is not None and method == "POST":
         operation["requestBody"] = {
@@ -416,6 +436,10 @@ def _responses(path: str, status: str) -> dict[str, Any]:
     }
     if path == "/performance/dashboard":
         return {"302": {"description": "The console."}, "default": error}
+    if path in LOGIN:
+        page = {"description": "The login page.", "content": {"text/html; charset=utf-8": {}}}
+        on = {"description": "On to the page that was asked for, or to the provider."}
+        return {"200": page, "303": on, "401": page, "429": page, "503": page, "default": error}
     schema = ANSWERS.get(path, {})
     content = {
         kind: {"schema": schema} if "json" in kind else {}

@@ -104,7 +104,7 @@ def document(
         "loads": [load_of(one) for one in (*beside.get("load", ()), *beside.get("ramp", ()))],
         "experiments": [experiment_of(one) for one in beside.get("experiment", ())],
     }
-    report["not_measured"] = not_measured(report, run)
+    report["not_measured"] = not_measured(report, run, bool(facts.get("flame_asked", True)))
     report["sources"] = sources(report, facts, run, beside)
     return report
 
@@ -186,23 +186,40 @@ def _gain(was: Mapping[str, Any], now: Mapping[str, Any], best: str) -> float | 
     return float(one / other if best == "low" else other / one)
 
 
-def not_measured(report: Mapping[str, Any], run: Mapping[str, Any] | None) -> list[dict[str, str]]:
-    """What has no figure, and why."""
+def not_measured(
+    report: Mapping[str, Any], run: Mapping[str, Any] | None, flame: bool
+) -> list[dict[str, str]]:
+    """What has no figure, and why. flame: whether the code that ran was asked for."""
     found = [
         {"what": row["label"], "why": row["why"]}
         for row in report["targets"]
         if row["status"] == NO_DATA
     ]
-    for key, one in targets.figures_of(run).items():
-        if one["value"] is None:
-            form, subject, name = key.split("/")
-            label = LABELS.get(name, name)
-            of = "" if subject == SERVER else f", {subject}"
-            found.append({"what": f"{label}{of}: {form}", "why": one["why"] or ""})
+    found += _without_value(run)
     if report["window"] is not None and not report["phases"]:
         found.append({"what": "where the time goes", "why": "no request in this window"})
-    if report["window"] is not None and report["flame"] is None:
+    if flame and report["window"] is not None and report["flame"] is None:
         found.append({"what": "the flame graph", "why": "no sample of the profiler in this window"})
     if report["window"] is None:
         found.append({"what": "live figures", "why": "made from stored runs, without a server"})
     return found
+
+
+def _without_value(run: Mapping[str, Any] | None) -> list[dict[str, str]]:
+    """A run's figures without a value, those of one form and reason together."""
+    groups: dict[tuple[str, str], tuple[dict[str, None], dict[str, None]]] = {}
+    for key, one in targets.figures_of(run).items():
+        if one["value"] is None:
+            form, subject, name = key.split("/")
+            labels, subjects = groups.setdefault((form, one["why"] or ""), ({}, {}))
+            labels[LABELS.get(name, name)] = None
+            if subject != SERVER:
+                subjects[subject] = None
+    return [
+        {"what": f"{form}: {', '.join(labels)}" + _of(subjects), "why": why}
+        for (form, why), (labels, subjects) in groups.items()
+    ]
+
+
+def _of(subjects: Mapping[str, None]) -> str:
+    return f", of {', '.join(subjects)}" if subjects else ""

@@ -79,6 +79,7 @@ def facts_of(engine: Engine, from_s: float, to_s: float, flame: bool = True) -> 
         "gzip": http()["gzip"] if http else None,
         "phases": icicle(spent),
         "flame": _flame(engine, from_s, to_s) if flame else None,
+        "flame_asked": flame,
     }
 
 

@@ -227,7 +227,7 @@ def _measure(look: Look) -> Found:
             "Measure before and after",
             why,
             [busy],
-            (None, "unknown", "takes up to 150 s and loads this machine"),
+            (None, "unknown", "nothing by itself; it takes up to 150 s and loads this machine"),
             post("Measure now", "/performance/reports/measure", {}),
         )
 

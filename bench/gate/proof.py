@@ -190,7 +190,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="bench.gate.proof", description=__doc__)
     parser.add_argument("--times", type=int, default=10, help="gates of each kind")
     parser.add_argument("--case", default="forest,logistic", help="cases, comma-separated")
-    parser.add_argument("--minutes", type=float, default=1.0, help="of one gate")
+    parser.add_argument("--minutes", type=float, default=1.5, help="of one gate")
     parser.add_argument("--long-minutes", type=float, default=3.0, help="to know the true rise")
     parser.add_argument("--commit", default="HEAD", help="of which copies are made")
     parser.add_argument("--models", type=Path, default=Path("models"))

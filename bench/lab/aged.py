@@ -1,21 +1,27 @@
-"""`pyrometer`, whose hour of telemetry has all its memory from the start: for a soak.
+"""`pyrometer`, as if an hour without a request lay behind it: for a soak.
 
     python -m bench.lab.aged serve ...
 
-The ring of the last hour (engine/telemetry/ring.py) is fixed memory that the system hands out page
-by page as the hour passes: 40 MB that look like a leak to anybody who watches the process for less
-than an hour. Here every page is written to when the ring is made. Nothing else differs.
+What telemetry keeps of the last hour (engine/telemetry/ring.py, 40 MB) is fixed memory that the
+system hands out page by page as the hour passes, and whatever looks back at an hour copies more of
+it each time. To anybody who watches the process for less than an hour that looks like a leak. Here
+the ring begins full of seconds in which nothing happened, with every page written to, and so do
+the points that viewers are sent. Nothing else differs.
 """
 
 from __future__ import annotations
 
 import runpy
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
+import orjson
 
-from engine.telemetry.ring import Ring
+from engine.telemetry.ring import SECONDS, Ring
+from engine.telemetry.snapshot import POINTS, points_of
+from engine.telemetry.tally import empty_tally
+from engine.telemetry.ticker import Ticker
 
 
 def arrays_of(value: Any, depth: int = 2) -> Iterator[np.ndarray]:
@@ -27,23 +33,29 @@ def arrays_of(value: Any, depth: int = 2) -> Iterator[np.ndarray]:
             yield from arrays_of(part, depth - 1)
 
 
-def touch(ring: Ring) -> int:
-    """Write every page of a ring's arrays, values as they are; the bytes."""
-    total = 0
+def age(ring: Ring, monotonic_s: float) -> None:
+    """Fill the ring with the seconds before `monotonic_s`; write every page of it."""
     for array in arrays_of(ring):
         array[...] = array.copy()
-        total += array.nbytes
-    return total
+    tally, is_service = empty_tally(), np.zeros(0, dtype=bool)
+    for before in range(SECONDS, 0, -1):
+        ring.append(monotonic_s - before, 1.0, {}, tally, is_service)
+
+
+def aged(made: Callable[..., None]) -> Callable[..., None]:
+    """The ticker's `__init__`, followed by an hour."""
+
+    def make(ticker: Ticker, *arguments: Any, **named: Any) -> None:
+        made(ticker, *arguments, **named)
+        age(ticker.ring, ticker._last_tick)
+        points = points_of(ticker.ring.stretch(POINTS), ticker.wall_offset_s)
+        ticker._points.extend(orjson.dumps(point) for point in points)
+
+    return make
 
 
 def main() -> None:
-    made = Ring.__init__
-
-    def made_whole(ring: Ring) -> None:
-        made(ring)
-        touch(ring)
-
-    setattr(Ring, "__init__", made_whole)  # noqa: B010
+    setattr(Ticker, "__init__", aged(Ticker.__init__))  # noqa: B010
     runpy.run_module("app.cli", run_name="__main__", alter_sys=True)
 
 

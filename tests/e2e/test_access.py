@@ -69,7 +69,7 @@ def asking(bundled_models: Path, tmp_path_factory: pytest.TempPathFactory) -> It
 @pytest.fixture
 def tab(browser: Any) -> Iterator[Any]:
     """A tab in which a breach of the policy, or any error, fails the test."""
-    context = browser.new_context(viewport={"width": 1440, "height": 900})
+    context = browser.new_context(viewport={"width": 1440, "height": 900}, bypass_csp=False)
     page = context.new_page()
     problems: list[str] = []
     page.add_init_script(VIOLATIONS)
@@ -116,7 +116,7 @@ def test_login_leads_back_and_logout_ends_it(tab: Any, asking: Asking) -> None:
 
 
 def test_a_link_from_another_site_needs_no_second_login(browser: Any, asking: Asking) -> None:
-    context = browser.new_context()
+    context = browser.new_context(bypass_csp=False)
     page = context.new_page()
     log_in(page, asking.url, asking.viewer)
     there = f"{asking.url}/alerts"
@@ -134,7 +134,7 @@ def test_a_link_from_another_site_needs_no_second_login(browser: Any, asking: As
 
 
 def test_what_lies_outside_of_ones_scopes_cannot_be_pressed(browser: Any, asking: Asking) -> None:
-    context = browser.new_context(viewport={"width": 1440, "height": 900})
+    context = browser.new_context(viewport={"width": 1440, "height": 900}, bypass_csp=False)
     page = context.new_page()
     posts: list[str] = []
     page.on("request", lambda one: posts.append(one.url) if one.method == "POST" else None)
@@ -173,7 +173,7 @@ def test_with_all_scopes_actions_work_and_are_listed(tab: Any, asking: Asking) -
 
 
 def test_a_session_that_ends_leads_to_the_login_page(browser: Any, asking: Asking) -> None:
-    context = browser.new_context()
+    context = browser.new_context(bypass_csp=False)
     page = context.new_page()
     log_in(page, asking.url, asking.viewer, "/system")
     context.clear_cookies()
@@ -195,7 +195,7 @@ def test_the_login_page_is_sound(
 
     axe = (npm_package(pytestconfig, "axe-core", AXE, AXE_SHA512) / "axe.min.js").read_text()
     context = browser.new_context(
-        viewport={"width": size[0], "height": size[1]}, color_scheme=theme
+        bypass_csp=False, viewport={"width": size[0], "height": size[1]}, color_scheme=theme
     )
     page = context.new_page()
     asked: list[str] = []
@@ -253,3 +253,15 @@ def test_the_console_works_under_a_prefix(
     finally:
         proxy.close()
         asking.running.stop()
+
+
+def test_the_server_draws_its_own_pages_although_it_asks_for_keys(asking: Asking) -> None:
+    pytest.importorskip("playwright")
+    path = "/performance/picture?page=/models&width=900"
+    status, headers, content = call(asking.running.port, "GET", path, headers=ALL)
+    assert (status, headers["content-type"]) == (200, "image/png"), content[:300]
+    assert content[:8] == b"\x89PNG\r\n\x1a\n"
+    assert len(content) > 20_000, "a login page is smaller"
+    viewer = {"x-api-key": asking.viewer}
+    entries = call(asking.running.port, "GET", "/performance/audit", headers=viewer)[2]["entries"]
+    assert "picture" not in {entry["who"] for entry in entries}

@@ -369,9 +369,7 @@ def test_two_runs_and_one_under_way_are_sound(
         run_once(quiet_server),
     ]
     call(quiet_server.port, "POST", PATH, {**SHORT, "seconds": 60})
-    context = browser.new_context(
-        viewport={"width": width, "height": height}, color_scheme=theme, bypass_csp=True
-    )
+    context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=theme)
     tab = context.new_page()
     problems: list[str] = []
     tab.on("console", lambda said: problems.append(said.text) if said.type == "error" else None)

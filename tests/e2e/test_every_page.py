@@ -59,9 +59,7 @@ def view(
     """A tab of a size and theme; an error in its log fails the test."""
     size, theme = request.param.split("-")
     width, height = SIZES[size]
-    context = browser.new_context(
-        viewport={"width": width, "height": height}, color_scheme=theme, bypass_csp=True
-    )
+    context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=theme)
     tab = context.new_page()
     problems: list[str] = []
     tab.on("pageerror", lambda error: problems.append(str(error)))

@@ -312,8 +312,8 @@ def test_it_is_asked_at_most_once_a_second_and_only_while_shown(
             asked.append(one.url)
 
     tab.on("request", begun)
-    tab.on("requestfinished", flying.discard)
-    tab.on("requestfailed", flying.discard)
+    tab.on("requestfinished", lambda one: flying.discard(one))
+    tab.on("requestfailed", lambda one: flying.discard(one))
     shown(tab, lab, f"?experiment={made['id']}")
     most.clear()
     asked.clear()
@@ -403,7 +403,7 @@ def test_a_verdict_has_its_data_and_its_drawing_and_passes_axe(
         assert saved.value.suggested_filename.endswith(f".{ending}")
     for width, theme in ((1440, "dark"), (390, "light")):
         size = {"width": width, "height": 844}
-        context = browser.new_context(viewport=size, color_scheme=theme, bypass_csp=True)
+        context = browser.new_context(viewport=size, color_scheme=theme)
         other = shown(context.new_page(), lab, f"?experiment={made['id']}&new=1")
         other.wait_for_selector("#experiments-forest svg")
         other.evaluate(axe)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import csv
 import io
+import re
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator
 from pathlib import Path
@@ -255,7 +256,8 @@ def test_the_report_survives_a_reload_and_becomes_one_file(
     assert download.value.suggested_filename.endswith(".html")
     assert text.count("<figure ") == 2
     assert text.count("data:image/png;base64,") == 2
-    assert "http" not in text.replace(live_server.url, "").replace("127.0.0.1", "")
+    words = re.sub('base64,[^"]*', "", text).replace(live_server.url, "")
+    assert "http" not in words.replace("127.0.0.1", "")
     tab.click("text=Empty the report")
     tab.click("#basket [data-action=confirm]")
     tab.wait_for_selector("#basket p:has-text('Nothing yet')")
