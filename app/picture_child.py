@@ -109,7 +109,7 @@ def _picture(page: Any, job: Job) -> bytes:
 
 
 def _wait_drawn(page: Any) -> None:
-    """Not by the driver's own waiting, which evaluates text in the page: its policy forbids that."""
+    """Not by the driver's own waiting: it evaluates text, which the page's policy forbids."""
     end_s = time.monotonic() + DRAWN_MS / 1e3
     while not page.evaluate(DRAWN) and time.monotonic() < end_s:
         page.wait_for_timeout(LOOK_EVERY_MS)
