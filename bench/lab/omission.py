@@ -129,7 +129,7 @@ def main() -> int:
     with stalling(*shape) as port:
         records = compare(port, given.stall_s, given.every_s, given.periods, given.rate)
     table = figures(records, *shape)
-    print("\n| p99 by | " + " | ".join(f"p{100 * share:g}, ms" for share in SHARES) + " |")
+    print("\n| method | " + " | ".join(f"p{100 * share:g}, ms" for share in SHARES) + " |")
     print("|---" * (1 + len(SHARES)) + "|")
     for name, values in table.items():
         print(f"| {name} | " + " | ".join(f"{value:.1f}" for value in values) + " |")

@@ -166,3 +166,22 @@ def test_guessing_keys_is_as_slow_as_logging_in(start_with: StartWith) -> None:
     assert guesses[0] == 401
     assert 429 in guesses
     assert call(served.port, "GET", "/v2", headers=ALL)[0] == 200, "a right key still counts"
+
+
+def test_a_benchmark_of_the_server_itself_gets_a_key_while_it_runs(served: RunningServer) -> None:
+    wanted = {"model": "digits", "seconds": 1, "rate_per_s": 20, "warmup_s": 0}
+    path = "/performance/benchmarks"
+    status, _, begun = call(served.port, "POST", path, wanted, ALL)
+    assert status == 202, begun
+
+    def last() -> dict[str, object] | None:
+        told = call(served.port, "GET", path, headers=ALL)[2]
+        ended: dict[str, object] | None = None if told["running"] else told["last"]
+        return ended
+
+    until(lambda: last() is not None, 60, "its end")
+    ended = last()
+    assert ended is not None
+    assert not ended.get("error"), ended
+    run = call(served.port, "GET", path, headers=ALL)[2]["runs"][0]
+    assert run["errors"] == 0 if "errors" in run else run["valid"], run
