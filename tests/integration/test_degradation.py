@@ -41,7 +41,10 @@ def request(engine: Engine, bundled_models: Path, rows: int = 1) -> InferRequest
 
 def post(front: Front, path: str, body: Mapping[str, Any]) -> tuple[int, dict[str, str], Any]:
     content = json.dumps(body).encode()
-    response = front.handle(Request(b"POST", path.encode(), {b"host": b"localhost"}, content))
+    asked = Request(b"POST", path.encode(), {b"host": b"localhost"}, content)
+    exchange, match, refusal = front.enter(asked, "127.0.0.1")
+    assert refusal is None
+    response = front.handle(exchange, match)
     assert response is not None
     lines = [line.split(": ", 1) for line in response.lines.splitlines()]
     return response.status, dict(lines), json.loads(response.body)
