@@ -62,7 +62,7 @@ class StoredRuns:
 
     def summaries(self) -> tuple[list[dict[str, Any]], int]:
         """At most MOST_RUNS, newest first; and how many files could not be read."""
-        found = sorted(self._files(), key=lambda path: path.stem, reverse=True)[:MOST_RUNS]
+        found = run_files(self.folder)[:MOST_RUNS]
         with self._lock:
             known, self._known = self._known, {}
             for path in found:
@@ -74,12 +74,6 @@ class StoredRuns:
                     self._known[path.stem] = held if same and held else (key, summary_of(path))
             told = [summary for _, summary in self._known.values() if summary is not None]
         return told, len(found) - len(told)
-
-    def _files(self) -> list[Path]:
-        try:
-            return [one for one in self.folder.glob("*.json") if ID.fullmatch(one.stem)]
-        except OSError:
-            return []
 
     def read(self, run: str) -> bytes:
         """A stored run as JSON. Raises UnknownRun."""
@@ -106,6 +100,15 @@ class StoredRuns:
         if not ID.fullmatch(run):
             raise UnknownRun(f"no run {run[:80]!r} is stored")
         return self.folder / f"{run}.json"
+
+
+def run_files(folder: Path) -> list[Path]:
+    """The files of a folder that are named as runs are, the newest first."""
+    try:
+        found = [one for one in folder.glob("*.json") if ID.fullmatch(one.stem)]
+    except OSError:
+        return []
+    return sorted(found, key=lambda path: path.stem, reverse=True)
 
 
 def summary_of(path: Path) -> dict[str, Any] | None:

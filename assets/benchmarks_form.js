@@ -21,21 +21,9 @@
 
   // Its parts
 
-  /* Dash has no plain input: they are made here, once. */
   function build() {
     for (const label of fields()) {
-      const { field: key, kind } = label.dataset;
-      if (kind !== "choice") {
-        const input = element("input", "benchmarks-input");
-        input.id = idOf(key);
-        input.type = kind === "flag" ? "checkbox" : kind;
-        input.autocomplete = "off";
-        if (kind === "number") input.step = "any";
-        if (kind === "text") input.spellcheck = false;
-        if (kind === "flag") label.prepend(input);
-        else label.append(input);
-      }
-      const input = control(key);
+      const input = pyrometer.forms.inputOf(label, idOf(label.dataset.field));
       input.addEventListener("change", changed);
       input.addEventListener("input", tell);
       input.addEventListener("keydown", (event) => event.key === "Enter" && event.target.tagName === "INPUT" && start());
@@ -45,10 +33,7 @@
     byId("benchmarks-start").disabled = true;
   }
 
-  const valueOf = (key) => {
-    const input = control(key);
-    return input.type === "checkbox" ? (input.checked ? "1" : "") : input.value.trim();
-  };
+  const valueOf = (key) => pyrometer.forms.valueOf(control(key));
 
   function put(key, value) {
     const input = control(key);
@@ -197,7 +182,7 @@
     if (kind === "flag") return value === "1";
     if (value === "" && (NULLABLE.has(key) || key === "payload.path")) return null;
     if (kind !== "number") return value;
-    if (value === "" || !known(Number(value))) throw new Error(`${label.querySelector(".benchmarks-label").textContent}: a number is needed`);
+    if (value === "" || !known(Number(value))) throw new Error(`${label.querySelector(".form-label").textContent}: a number is needed`);
     return Number(value);
   }
 

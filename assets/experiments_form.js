@@ -29,29 +29,17 @@
   let isOpen = false;
 
   const fields = () => [...byId("experiments-form").querySelectorAll("label[data-kind]")];
-  const control = (key) => byId(`experiments-field-${key.replaceAll(".", "-")}`);
-  const valueOf = (key) => {
-    const input = control(key);
-    return input.type === "checkbox" ? (input.checked ? "1" : "") : input.value.trim();
-  };
+  const idOf = (key) => `experiments-field-${key.replaceAll(".", "-")}`;
+  const control = (key) => byId(idOf(key));
+  const valueOf = (key) => pyrometer.forms.valueOf(control(key));
 
   // Its parts
 
-  /* Dash has no plain input: they are made here, once. */
   function build() {
     for (const label of fields()) {
-      const { field: key, kind } = label.dataset;
-      if (kind !== "choice") {
-        const input = element("input", "experiments-input");
-        input.id = `experiments-field-${key.replaceAll(".", "-")}`;
-        input.type = kind === "flag" ? "checkbox" : kind === "text" ? "text" : "number";
-        input.autocomplete = "off";
-        if (kind === "text") input.spellcheck = false;
-        if (key in BOUNDS) Object.assign(input, { min: BOUNDS[key][0], max: BOUNDS[key][1], step: "any" });
-        if (kind === "flag") label.prepend(input);
-        else label.append(input);
-      }
-      const input = control(key);
+      const key = label.dataset.field;
+      const input = pyrometer.forms.inputOf(label, idOf(key));
+      if (key in BOUNDS) Object.assign(input, { min: BOUNDS[key][0], max: BOUNDS[key][1] });
       input.addEventListener("change", tell);
       input.addEventListener("input", tell);
       put(key, DEFAULTS[key]);
@@ -175,7 +163,7 @@
   }
 
   function numberOf(key) {
-    const label = control(key).closest("label").querySelector(".experiments-label").textContent;
+    const label = control(key).closest("label").querySelector(".form-label").textContent;
     const value = Number(valueOf(key));
     const [low, high] = BOUNDS[key];
     if (valueOf(key) === "" || !known(value) || value < low || value > high) throw new Fault(key, `${label}: a number from ${low} to ${high.toLocaleString("en-US")}`);
@@ -221,7 +209,7 @@
     note.id = "experiments-fault";
     note.setAttribute("role", "alert");
     label.append(note);
-    const input = label.querySelector(".experiments-input");
+    const input = label.querySelector(".form-input");
     input.setAttribute("aria-invalid", "true");
     input.setAttribute("aria-describedby", note.id);
     return input.focus();

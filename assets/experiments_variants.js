@@ -31,7 +31,7 @@
   // A fieldset
 
   function field([key, label, kind, hint], at) {
-    const input = element(kind === "choice" ? "select" : "input", "experiments-input");
+    const input = element(kind === "choice" ? "select" : "input", "form-input");
     if (kind !== "choice") {
       input.type = kind;
       input.autocomplete = "off";
@@ -40,7 +40,7 @@
     if (kind === "number") Object.assign(input, { min: key === "weight" ? 0.001 : 0, max: key === "weight" ? 1000 : 1000000, step: "any" });
     if (key === "name") input.maxLength = 40;
     input.dataset.part = key;
-    const node = element("label", `experiments-field experiments-field-${kind}`, [element("span", "experiments-label", label), input]);
+    const node = element("label", `form-field form-field-${kind}`, [element("span", "form-label", label), input]);
     node.title = hint;
     node.dataset.part = `label-${key}`;
     node.dataset.field = `${roleOf(at)}.${key}`;

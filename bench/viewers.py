@@ -183,7 +183,7 @@ def report(found: dict[str, list[Window]], said: list[dict[str, float]], cost_us
     here = [w.p99_ms for w in found[HERE]]
     own = ratio_interval(here, [w.p99_ms for w in found[ELSEWHERE]])
     print(f"p99 beside that with another server's: {own[0]:.3f} ({own[1]:.3f} to {own[2]:.3f})")
-    kept, moved = ratios[HERE][0], own[0]
+    kept, moved = ratios[HERE]
     fine = kept >= LEAST_RATE and moved <= MOST_P99 and cost_us <= MOST_US and size < MOST_BYTES
     return 0 if fine else 1
 

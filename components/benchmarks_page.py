@@ -5,28 +5,11 @@ Mounted empty; assets/benchmarks*.js fill it from GET /performance/benchmarks an
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
-
 from dash import html
 
+from components.forms import Field, field_label
 from components.marks import icon, panel, status_mark
 from components.tables import Column, table
-
-
-class Field(NamedTuple):
-    """A field of the form; key: its dotted path in the specification.
-
-    kind: number | text | flag, whose inputs the script makes, or choice. wants: shown only
-    while another field has this value, as "key=value"; "" always.
-    """
-
-    key: str
-    label: str
-    kind: str = "number"
-    hint: str = ""
-    choices: tuple[tuple[str, str], ...] = ()
-    wants: str = ""
-
 
 MAIN = (
     Field("model", "Model", "choice", "Which model is asked"),
@@ -139,17 +122,9 @@ def _readout(name: str) -> html.Div:
     return html.Div(id=f"readout-benchmarks-{name}", className="readout num")
 
 
-def _field(field: Field) -> html.Label:
-    place = _id(f"field-{field.key.replace('.', '-')}")
-    content: list[Any] = [html.Span(field.label, className="benchmarks-label")]
-    if field.kind == "choice":
-        options = [html.Option(words, value=value) for value, words in field.choices]
-        content.append(html.Select(options, id=place, className="benchmarks-input"))
-    return html.Label(
-        content,
-        className=f"benchmarks-field benchmarks-field-{field.kind}",
-        title=field.hint or None,
-        **{"data-field": field.key, "data-kind": field.kind, "data-wants": field.wants},
+def _fields(fields: tuple[Field, ...]) -> html.Div:
+    return html.Div(
+        [field_label("benchmarks", field) for field in fields], className="benchmarks-fields"
     )
 
 
@@ -157,7 +132,7 @@ def _form() -> html.Section:
     further = html.Details(
         [
             html.Summary("Payload, target, seed", className="benchmarks-more"),
-            html.Div([_field(field) for field in FURTHER], className="benchmarks-fields"),
+            _fields(FURTHER),
         ],
         id=_id("further"),
     )
@@ -173,7 +148,7 @@ def _form() -> html.Section:
         "",
         html.Div(
             [
-                html.Div([_field(field) for field in MAIN], className="benchmarks-fields"),
+                _fields(MAIN),
                 further,
                 html.Div(id=_id("problem"), className="benchmarks-problem", role="alert"),
                 html.Div(

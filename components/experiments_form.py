@@ -2,27 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 from dash import html
 
+from components.forms import Field, field_label
 from components.marks import icon, panel
-
-
-class Field(NamedTuple):
-    """A field of the form; key: its dotted path in a definition.
-
-    kind: number | percent | text | flag, whose inputs the script makes, or choice. wants: shown
-    only while another field has this value, as "key=value"; "" always.
-    """
-
-    key: str
-    label: str
-    kind: str = "number"
-    hint: str = ""
-    choices: tuple[tuple[str, str], ...] = ()
-    wants: str = ""
-
 
 MAIN = (
     Field("name", "Name", "text", "What is tried, in a few words"),
@@ -124,17 +109,7 @@ def action(name: str, words: str, icon_name: str = "") -> html.Button:
 
 
 def _field(field: Field) -> html.Label:
-    place = _id(f"field-{field.key.replace('.', '-')}")
-    content: list[Any] = [html.Span(field.label, className="experiments-label")]
-    if field.kind == "choice":
-        options = [html.Option(words, value=value) for value, words in field.choices]
-        content.append(html.Select(options, id=place, className="experiments-input"))
-    return html.Label(
-        content,
-        className=f"experiments-field experiments-field-{field.kind}",
-        title=field.hint or None,
-        **{"data-field": field.key, "data-kind": field.kind, "data-wants": field.wants},
-    )
+    return field_label("experiments", field)
 
 
 def _guard_fields(name: str, title: str, fields: tuple[Field, ...]) -> html.Div:

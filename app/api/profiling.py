@@ -197,12 +197,11 @@ def _phases(exchange: Exchange) -> dict[str, Any]:
 def _recent(engine: Engine, from_s: float, to_s: float) -> tuple[SpentByPath, float]:
     """By model and route, from the last hour in memory; and since when it is complete."""
     ticker, ring = engine.ticker, engine.ticker.ring
-    held = ring.stretch(SECONDS)
-    ended_s = (held.monotonic_s + ticker.wall_offset_s).tolist()
+    first_seq, ended_s, _ = ring.ends()
     inside = [
-        (held.first_seq + place, end_s)
-        for place, end_s in enumerate(ended_s)
-        if from_s < end_s <= to_s and held.first_seq + place >= ring.detail_since
+        (seq, end_s)
+        for seq, end_s in enumerate((ended_s + ticker.wall_offset_s).tolist(), first_seq)
+        if from_s < end_s <= to_s and seq >= ring.detail_since
     ]
     if not inside:
         return {}, to_s

@@ -10,9 +10,10 @@ from typing import Any
 
 import orjson
 
+from app.stored_runs import ID, MOST_RUNS, run_files
+
 log = logging.getLogger(__name__)
-MOST_FILES, MOST_BYTES = 500, 20_000_000
-ID = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{6}")
+MOST_BYTES = 20_000_000
 _KIND = re.compile(rb'"kind"\s*:\s*"([a-z]{1,20})"')
 _HEAD_BYTES = 2048
 
@@ -29,7 +30,7 @@ def newest(folder: Path, kind: str) -> dict[str, Any] | None:
 
 def of_kind(folder: Path, kind: str) -> Iterator[dict[str, Any]]:
     """Runs of a kind, the newest first."""
-    for path in _paths(folder):
+    for path in run_files(folder)[:MOST_RUNS]:
         if _kind_of(path) == kind:
             run = _read(path)
             if run is not None:
@@ -39,15 +40,6 @@ def of_kind(folder: Path, kind: str) -> Iterator[dict[str, Any]]:
 def read(folder: Path, run_id: str) -> dict[str, Any] | None:
     """One run; None where there is none."""
     return _read(folder / f"{run_id}.json") if ID.fullmatch(run_id) else None
-
-
-def _paths(folder: Path) -> list[Path]:
-    """Files of runs, the newest first."""
-    try:
-        found = [path for path in folder.iterdir() if ID.fullmatch(path.stem)]
-    except OSError:
-        return []
-    return sorted(found, key=lambda path: path.name, reverse=True)[:MOST_FILES]
 
 
 def _kind_of(path: Path) -> str | None:

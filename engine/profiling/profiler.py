@@ -193,7 +193,7 @@ class Profiler:
             "missed": counts.missed,
             "cpu_percent": self.pace.cpu_ns / 1e7 / looked_s if looked_s else None,
             "running": self.pace.is_alive and self.pace.hz > 0,
-            "slices": len(list(self.slices)),
+            "slices": len(self.slices),
             "nodes": self.slices.nodes,
             "frames": len(self.sampler.table.frames),
             "contexts": len(self.sampler.contexts.table),

@@ -3,7 +3,7 @@
     builder --(10 s)--> Slice, pruned to SLICE_NODES --(6 of one minute)--> Minute -> disk
 
 A slice keeps its heaviest paths; the rest is counted at "(other)" nodes, so that sums stay
-exact. In memory: at most SLICES slices of SLICE_NODES nodes of 36 bytes.
+exact. In memory: at most SLICES slices of SLICE_NODES nodes, deflated once a slice is over.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from engine.profiling.builder import TreeBuilder
 from engine.profiling.calltree import WALL_NS, CallTree
+from engine.profiling.squeezed import SqueezedTree, squeeze
 from engine.profiling.tree import merge, prune
 
 SLICE_S = 10
@@ -51,6 +52,18 @@ class Slice(NamedTuple):
     counts: Counts
 
 
+class _Closed(NamedTuple):
+    """A slice that is over, in little memory."""
+
+    start_s: float
+    end_s: float
+    squeezed: SqueezedTree
+    counts: Counts
+
+    def slice(self) -> Slice:
+        return Slice(self.start_s, self.end_s, self.squeezed.tree(), self.counts)
+
+
 class Slices:
     """Fed through `builder`; `keep` is to be called about once a second.
 
@@ -68,7 +81,7 @@ class Slices:
         now_s: float,
     ) -> None:
         self._swap, self._read, self._counts, self._minute = swap, read, counts, minute
-        self._kept: deque[Slice] = deque(maxlen=SLICES)
+        self._kept: deque[_Closed | Slice] = deque(maxlen=SLICES)
         self._start_s = now_s
         self._before = counts()
         self._open_minute: list[Slice] = []
@@ -86,8 +99,9 @@ class Slices:
         # Not under the lock: whoever reads meanwhile reads all of it.
         pruned, _ = prune(tree, SLICE_NODES, WALL_NS)
         closed = whole._replace(tree=pruned)
+        kept = _Closed(closed.start_s, closed.end_s, squeeze(pruned), closed.counts)
         with self._lock:
-            self._kept[-1] = closed
+            self._kept[-1] = kept
         self._fold(closed, now_s)
 
     def _fold(self, closed: Slice, now_s: float) -> None:
@@ -106,15 +120,26 @@ class Slices:
         with self._lock:
             running = Slice(self._start_s, now_s, self._read(), self._counts().since(self._before))
             kept = [*self._kept, running]
-        return [one for one in kept if one.end_s > from_s and one.start_s < to_s]
+        chosen = (one for one in kept if one.end_s > from_s and one.start_s < to_s)
+        return [_whole(one) for one in chosen]
 
     def __iter__(self) -> Iterator[Slice]:
-        return iter(tuple(self._kept))
+        return map(_whole, tuple(self._kept))
+
+    def __len__(self) -> int:
+        return len(self._kept)
 
     @property
     def nodes(self) -> int:
         """Nodes held, the running slice's not counted."""
-        return sum(len(one.tree) for one in self)
+        return sum(
+            one.squeezed.nodes if isinstance(one, _Closed) else len(one.tree)
+            for one in tuple(self._kept)
+        )
+
+
+def _whole(one: _Closed | Slice) -> Slice:
+    return one.slice() if isinstance(one, _Closed) else one
 
 
 def together(slices: list[Slice], most_nodes: int) -> Slice:

@@ -1,4 +1,4 @@
-"""The ring: one row a second for an hour, in fixed memory.
+"""The ring: one row a second for an hour, in fixed memory that is taken at the start.
 
     gauges      float64 (SECONDS, len(GAUGES))    process and machine; NaN = no data
     totals      int64 (SECONDS, len(TOTALS))      all service traffic
@@ -11,8 +11,9 @@ monotonic; a wall time is told from now backwards, so that a set clock leaves no
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -22,17 +23,29 @@ from engine.telemetry.system import GAUGES
 from engine.telemetry.tally import SUMS, TOTAL_AT, TOTALS, Tally, total_of
 
 SECONDS = 3600
+BLOCK = 120
+"""An hour is read in parts: a copy of it whole is 14 MB."""
 DETAIL_ROWS = 40_000
 DETAIL_CELLS = 1_000_000
 _ROW = np.dtype([("seq", "<u4"), ("series", "<u2"), ("sums", "<i8", (len(SUMS),))])
 _CELL = np.dtype([("seq", "<u4"), ("series", "<u2"), ("bucket", "<u2"), ("count", "<u4")])
 
 
+def filled(shape: int | tuple[int, int], kind: Any, value: float = 0) -> np.ndarray:
+    """An array whose every page is written to, so that the process does not grow into it.
+
+    The system hands out what numpy.zeros asks for page by page, as it is used.
+    """
+    array: np.ndarray = np.empty(shape, dtype=kind)
+    array[...] = value
+    return array
+
+
 class RowRing:
     """Rows in the order of their `seq`; the newest `capacity` of them are kept."""
 
     def __init__(self, capacity: int, kind: np.dtype[np.void]) -> None:
-        self._rows = np.zeros(capacity, dtype=kind)
+        self._rows = filled(capacity, kind)
         self._end = 0
 
     def append(self, block: np.ndarray) -> None:
@@ -82,11 +95,11 @@ class Ring:
 
     def __init__(self) -> None:
         self.seq = 0
-        self._monotonic_s = np.zeros(SECONDS)
-        self._elapsed_s = np.ones(SECONDS)
-        self._gauges = np.full((SECONDS, len(GAUGES)), np.nan)
-        self._totals = np.zeros((SECONDS, len(TOTALS)), dtype=np.int64)
-        self._histograms = np.zeros((SECONDS, BUCKETS), dtype=np.uint32)
+        self._monotonic_s = filled(SECONDS, np.float64)
+        self._elapsed_s = filled(SECONDS, np.float64, 1.0)
+        self._gauges = filled((SECONDS, len(GAUGES)), np.float64, np.nan)
+        self._totals = filled((SECONDS, len(TOTALS)), np.int64)
+        self._histograms = filled((SECONDS, BUCKETS), np.uint32)
         self._detail = RowRing(DETAIL_ROWS, _ROW)
         self._cells = RowRing(DETAIL_CELLS, _CELL)
 
@@ -144,11 +157,27 @@ class Ring:
         values: np.ndarray = self._gauges[self.places(seconds, ending_before), GAUGES.index(name)]
         return values
 
+    def ends(self) -> tuple[int, np.ndarray, np.ndarray]:
+        """Of every second held: the first seq, when each ended (monotonic), how long each was."""
+        places = self.places(SECONDS)
+        first = self.seq - len(places) + 1
+        return first, self._monotonic_s[places], self._elapsed_s[places]
+
+    def blocks(self, first: int, last: int) -> Iterator[Stretch]:
+        """The seconds first to last, by sequence number, as stretches of at most BLOCK."""
+        for at in range(first, last + 1, BLOCK):
+            end = min(last, at + BLOCK - 1)
+            begin = max(at, self.seq - SECONDS + 1)  # the ticker may have gone on meanwhile
+            yield self._at(begin, np.arange(begin, end + 1) % SECONDS)
+
     def stretch(self, seconds: int) -> Stretch:
         """The last seconds, as they lie."""
         places = self.places(seconds)
+        return self._at(self.seq - len(places) + 1, places)
+
+    def _at(self, first_seq: int, places: np.ndarray) -> Stretch:
         return Stretch(
-            self.seq - len(places) + 1,
+            first_seq,
             self._monotonic_s[places],
             self._elapsed_s[places],
             self._gauges[places],

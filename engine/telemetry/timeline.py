@@ -23,7 +23,7 @@ from engine.telemetry.histogram import BUCKETS
 from engine.telemetry.history import History
 from engine.telemetry.history_file import HistoryFile
 from engine.telemetry.labels import OUTCOMES, Labels
-from engine.telemetry.ring import SECONDS, Ring, Stretch
+from engine.telemetry.ring import SECONDS, Ring
 from engine.telemetry.rollup import TIERS, Tier
 from engine.telemetry.system import GAUGES
 from engine.telemetry.tally import SUMS, TOTAL_AT
@@ -31,6 +31,10 @@ from engine.telemetry.tally import SUMS, TOTAL_AT
 POINTS = 600
 MAX_POINTS = 5000
 MAX_WINDOW_S = TIERS[-1].keep_s
+
+
+Held = tuple[int, np.ndarray, np.ndarray]
+"""Of Ring.ends."""
 
 
 @dataclass(slots=True)
@@ -73,10 +77,9 @@ class Timeline:
         first_s = math.ceil(now_s / grid_s) * grid_s - count * step_s
         frames = Frames(Grid(first_s, step_s, count))
         offset_s, problem, since_s = now_s - monotonic_now_s, None, first_s
-        stretch = self._ring.stretch(SECONDS)
-        begins_s = now_s
-        if len(stretch.elapsed_s):
-            begins_s = float(stretch.monotonic_s[0] - stretch.elapsed_s[0]) + offset_s
+        held = self._ring.ends()
+        _, ended_s, elapsed_s = held
+        begins_s = float(ended_s[0] - elapsed_s[0]) + offset_s if len(ended_s) else now_s
         # Where the ring has every second, a short step is better off with it.
         short = window_s <= SECONDS or step_s < TIERS[1].step_s
         until_s = min(begins_s, frames.grid.until_s) if short else frames.grid.until_s
@@ -86,7 +89,7 @@ class Timeline:
             except sqlite3.Error as error:
                 problem = f"history could not be read: {error}"
         ring_since_s = max(since_s, begins_s) if short else since_s
-        self._read_ring(frames, stretch, offset_s, ring_since_s, model)
+        self._read_ring(frames, held, offset_s, ring_since_s, model)
         return Stretched(frames, step_s, problem)
 
     @staticmethod
@@ -123,25 +126,24 @@ class Timeline:
             file.close()
 
     def _read_ring(
-        self, frames: Frames, stretch: Stretch, offset_s: float, since_s: float, model: str | None
+        self, frames: Frames, held: Held, offset_s: float, since_s: float, model: str | None
     ) -> None:
         """Add the ring's seconds from since_s on."""
-        middles_s = stretch.monotonic_s - stretch.elapsed_s / 2 + offset_s
+        first_seq, ended_s, elapsed_s = held
+        middles_s = ended_s - elapsed_s / 2 + offset_s
         places = frames.grid.places(middles_s)
         first = int(np.searchsorted(middles_s, max(since_s, frames.grid.first_s)))
         last = int(np.searchsorted(places, len(frames)))
-        if first >= last:
-            return
-        chosen = slice(first, last)
-        if model is None:
-            frames.add_rows(places[chosen], stretch.totals[chosen], stretch.histograms[chosen])
-        else:
-            first = max(first, self._ring.detail_since - stretch.first_seq)
-            chosen = slice(first, last)
-            self._add_model(frames, places, chosen, stretch.first_seq, model)
-        seconds, gauges = stretch.elapsed_s[chosen], stretch.gauges[chosen]
-        frames.add_time(places[chosen], seconds)
-        frames.add_gauges(places[chosen], seconds, gauges, gauges)
+        if model is not None and first < last:
+            first = max(first, self._ring.detail_since - first_seq)
+            self._add_model(frames, places, slice(first, last), first_seq, model)
+        for block in self._ring.blocks(first_seq + first, first_seq + last - 1):
+            begin = block.first_seq - first_seq
+            into = places[begin : begin + len(block.elapsed_s)]
+            if model is None:
+                frames.add_rows(into, block.totals, block.histograms)
+            frames.add_time(into, block.elapsed_s)
+            frames.add_gauges(into, block.elapsed_s, block.gauges, block.gauges)
 
     def _add_model(
         self, frames: Frames, places: np.ndarray, chosen: slice, first_seq: int, model: str
