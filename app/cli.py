@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import faulthandler
 import gc
 import importlib
 import logging
@@ -90,6 +91,7 @@ def serve(settings: Settings, sources: Mapping[str, str]) -> int:
     sources: see `sources_of`.
     """
     hold_signals()
+    faulthandler.enable()  # a crash in C, and `kill -ABRT`, say where every thread was
     from app.access.reach import check_reach, check_settings, ring_of
     from app.front import Front
     from app.notifiers import notifiers_of
