@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 MODELS ?= $(or $(PYROMETER_MODELS),models)
 
 .PHONY: help setup run test lint fmt examples lock bench optimization batches storms unique \
-	replay encodings coldstart telemetrycost accesscost profilercost auditcost profilesoak viewers soak-tab observer scrape locked timeline zoo budget swaps loads smaller loadtest soak omission experiments gate gateproof clean
+	replay encodings coldstart telemetrycost accesscost profilercost auditcost profilesoak viewers soak-tab observer scrape locked timeline zoo budget swaps loads smaller loadtest soak omission experiments gate gateproof coverage mutants clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -28,6 +28,18 @@ run: examples ## serve the models and the console
 test: setup ## run all tests; those of the browser two at a time, since they mostly wait
 	$(BIN)/python -m pytest tests/e2e -n 2 --dist loadfile
 	$(BIN)/python -m pytest --ignore tests/e2e
+
+coverage: setup ## branches of engine and components that the tests reach, servers they start included
+	rm -rf build/coverage && mkdir -p build/coverage
+	-$(BIN)/python -m coverage run -m pytest --ignore tests/e2e
+	$(BIN)/python -m coverage combine --quiet
+	$(BIN)/python -m coverage html --quiet --fail-under 0
+	$(BIN)/python -m coverage report
+
+mutants: setup ## small changes to the statistics and the histogram: do the tests notice?
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --target build/mutmut mutmut==3.8.1
+	PYTHONPATH=build/mutmut $(BIN)/python -m mutmut run
+	PYTHONPATH=build/mutmut $(BIN)/python -m mutmut results
 
 lint: setup ## ruff, mypy --strict, import-linter
 	$(BIN)/ruff check .
