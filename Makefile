@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 MODELS ?= $(or $(PYROMETER_MODELS),models)
 
 .PHONY: help setup run test lint fmt examples lock bench optimization batches storms unique \
-	replay encodings coldstart telemetrycost accesscost profilercost auditcost profilesoak viewers soak-tab observer scrape locked timeline zoo budget swaps loads smaller loadtest soak omission experiments gate gateproof coverage mutants clean
+	replay encodings coldstart telemetrycost accesscost profilercost auditcost profilesoak viewers soak-tab observer scrape locked timeline zoo budget swaps loads smaller loadtest soak omission faults fuzz schemathesis experiments gate gateproof coverage mutants clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -25,9 +25,10 @@ examples: setup ## train the bundled models where they are missing
 run: examples ## serve the models and the console
 	exec $(BIN)/pyrometer serve --models $(MODELS)
 
-test: setup ## run all tests; those of the browser two at a time, since they mostly wait
+test: setup ## run all tests; two files at a time, but for those that look at the clock
 	$(BIN)/python -m pytest tests/e2e -n 2 --dist loadfile
-	$(BIN)/python -m pytest --ignore tests/e2e
+	$(BIN)/python -m pytest tests/unit tests/contract -n 2 --dist loadfile
+	$(BIN)/python -m pytest --ignore tests/e2e --ignore tests/unit --ignore tests/contract
 
 coverage: setup ## branches of engine and components that the tests reach, servers they start included
 	rm -rf build/coverage && mkdir -p build/coverage
@@ -131,8 +132,19 @@ HOURS ?= 1
 soak: examples ## mixed load on a fresh server; memory, files and threads must not grow: HOURS=1
 	$(BIN)/pyrometer bench soak --serve $(MODELS) --hours $(HOURS)
 
+faults: setup ## every fault of docs/faults.md under load, one table: FAULTS='--only kill'
+	$(BIN)/python -m bench.faults $(FAULTS)
+
 omission: setup ## a server that stalls 1 s in 10: open loop, wrk2's arithmetic, closed loop
 	$(BIN)/python -m bench.lab.omission
+
+fuzz: MINUTES = 5
+fuzz: setup ## hostile inputs to the codec and the HTTP reader, new ones each time: MINUTES=5
+	$(BIN)/python -m tests.fuzz --minutes $(MINUTES)
+
+CASES ?= 20000
+schemathesis: examples ## every route by /openapi.json, without keys, with one and with none given: CASES=20000
+	$(BIN)/python -m tests.fuzz.poke --models $(MODELS) --cases $(CASES)
 
 experiments: setup ## a slow and a wrong candidate of known figures found; no shadow answer leaks
 	$(BIN)/python -m bench.experiments
@@ -146,6 +158,13 @@ gateproof: examples ## does the gate find 8 %, ten times, and pass ten A/A: thre
 lock: ## resolve requirements.lock anew (needs uv)
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
 		--group dev --group bench pyproject.toml -o requirements.lock
+
+audit: setup ## advisories about what is locked, and a CycloneDX bill of materials: build/audit
+	$(BIN)/python deploy/audit.py
+
+audit-lock: ## resolve the tools of `make audit` anew (needs uv)
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
+		deploy/audit.in -o deploy/audit.lock
 
 clean: ## remove the environment, built models and state
 	rm -rf $(VENV) $(MODELS) .pyrometer build *.egg-info

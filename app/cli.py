@@ -17,6 +17,7 @@ from dataclasses import fields
 from typing import Any
 
 from app.access.keys_cli import add_keys_command, run_keys
+from app.allocator import bound_arenas
 from app.models_cli import add_commands, run_action
 from app.profile_cli import add_profile_command, run_profile
 from app.report_flags import add_report_command
@@ -26,6 +27,7 @@ from engine.errors import ConfigurationError, PyrometerError
 from engine.version import VERSION
 
 log = logging.getLogger("pyrometer")
+CONSOLE_RETRY_S = 2.0
 
 
 def build_parser(words: Sequence[str] = ()) -> argparse.ArgumentParser:
@@ -91,15 +93,19 @@ def serve(settings: Settings, sources: Mapping[str, str]) -> int:
     sources: see `sources_of`.
     """
     hold_signals()
+    bound_arenas()
     faulthandler.enable()  # a crash in C, and `kill -ABRT`, say where every thread was
+    os.umask(0o077)  # caches, history and runs hold what was asked and answered
     from app.access.reach import check_reach, check_settings, ring_of
     from app.front import Front
     from app.notifiers import notifiers_of
     from app.server import Server
     from engine.engine import Engine
+    from engine.models.files import close_to_others
 
     check_settings(settings)
     warning = check_reach(settings, ring_of(settings))
+    close_to_others(settings.state)
     engine = Engine(settings)
     engine.sources = sources
     engine.monitoring.dispatcher.notifiers += notifiers_of(settings)
@@ -152,22 +158,33 @@ def serve(settings: Settings, sources: Mapping[str, str]) -> int:
 
 
 def _mount_console(server: Any) -> None:
-    try:
-        # A model's loader imports it too: of two threads that meet, Python lets one go on.
-        with contextlib.suppress(ImportError, RuntimeError):
-            import narwhals.stable.v1  # noqa: F401
-        from app.flask_app import build_flask
+    """Build the console; where the machine has nothing left to build it with, try again."""
+    while not server.front.engine.draining:
+        try:
+            _build_console(server)
+            return
+        except (OSError, RuntimeError):
+            log.exception("the console could not be built; it is tried again")
+            time.sleep(CONSOLE_RETRY_S)
+        except Exception:
+            # Inference goes on without its console; the log says why.
+            log.exception("the console could not be built")
+            return
 
-        server.mount(build_flask(server.front))
-        server.front.gate.prepare()
-        server.front.compressor.calibrate()
-        # What start-up has made stays: the collector need not look through it again and again,
-        # with every request waiting for it.
-        gc.collect()
-        gc.freeze()
-    except Exception:
-        # Inference goes on without its console; the log says why.
-        log.exception("the console could not be built")
+
+def _build_console(server: Any) -> None:
+    # A model's loader imports it too: of two threads that meet, Python lets one go on.
+    with contextlib.suppress(ImportError, RuntimeError):
+        import narwhals.stable.v1  # noqa: F401
+    from app.flask_app import build_flask
+
+    server.mount(build_flask(server.front))
+    server.front.gate.prepare()
+    server.front.compressor.calibrate()
+    # What start-up has made stays: the collector need not look through it again and again,
+    # with every request waiting for it.
+    gc.collect()
+    gc.freeze()
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -17,11 +17,17 @@ from engine.in_flight import Mark
 from engine.telemetry.record import RequestMetrics
 
 JSON = ("content-type", "application/json")
+MAX_PARAMETERS = 50
+"""Parameters of a query."""
 Header = tuple[str, str]
 
 
 class BodyTooLarge(Exception):
     """The body is over the cap; nothing of it was parsed."""
+
+
+class UnsupportedEncoding(Exception):
+    """The body is packed in a way that is not taken; nothing of it was unpacked."""
 
 
 class Head:
@@ -229,7 +235,7 @@ class Exchange:
             self.record.variant = variant
 
     def body(self) -> bytes:
-        """The whole body. Raises BodyTooLarge past the cap."""
+        """The whole body, unpacked. Raises BodyTooLarge past the cap, UnsupportedEncoding."""
         request, cap = self.request, self.engine.settings.max_body_bytes
         if request.body_bytes > cap:
             raise BodyTooLarge(f"body has {request.body_bytes} bytes; the limit is {cap}")
@@ -238,7 +244,7 @@ class Exchange:
             return request.body
         if encoding.lower() != b"gzip":
             named = encoding[:40].decode("latin-1")
-            raise InvalidInput(f"content-encoding is {named!r}; it must be gzip or identity")
+            raise UnsupportedEncoding(f"content-encoding is {named!r}; it must be gzip or identity")
         try:
             content = gunzip(request.body, cap)
         except ValueError as error:
@@ -260,8 +266,11 @@ class Exchange:
         return body
 
     def query(self, name: str) -> str | None:
-        """The first value of a query parameter; None where it is absent."""
-        values = parse_qs(self.request.query_string, max_num_fields=50)
+        """The first value of a query parameter; None where it is absent. Raises InvalidInput."""
+        try:
+            values = parse_qs(self.request.query_string, max_num_fields=MAX_PARAMETERS)
+        except ValueError:
+            raise InvalidInput(f"the query has over {MAX_PARAMETERS} parameters") from None
         return values.get(name, [None])[0]
 
 

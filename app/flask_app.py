@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import logging
+from types import TracebackType
 from typing import Any
 
 import flask
+from werkzeug.exceptions import HTTPException
 
 from app.access.headers import PAGE_HEADERS, console_policy
 from app.console import build_console
-from app.exchange import Response, request_of_environ
-from app.front import Front
+from app.exchange import Response, error_response, request_of_environ
+from app.front import Front, method_of
 from app.routes import API_PREFIXES, ROUTES
 from app.theme_script import theme_script_hash
 from components.catalogue import CatalogueEntry
 from engine.telemetry.catalogue import METRICS
 from engine.version import VERSION
+
+log = logging.getLogger(__name__)
+OWN_MODULES = ("app.", "components.", "engine.")
 
 
 def build_flask(front: Front) -> flask.Flask:
@@ -34,7 +40,7 @@ def build_flask(front: Front) -> flask.Flask:
         flask.g.entered = exchange, match
         if refusal is not None:
             return _to_flask(front.complete(exchange, refusal))
-        if match.is_api and not match.handlers:
+        if match.is_api and method_of(request) not in match.handlers:
             return _to_flask(front.handle(exchange, match))  # else the console's catch-all would
         return None
 
@@ -56,6 +62,15 @@ def build_flask(front: Front) -> flask.Flask:
     console = build_console(server, title="Pyrometer", version=VERSION, figures=figures, base=base)
     policy = console_policy([theme_script_hash(), *console.csp_hashes()])
 
+    @server.errorhandler(Exception)
+    def failed(error: Exception) -> flask.Response | HTTPException:
+        if isinstance(error, HTTPException) and (error.code or 0) < 400:
+            return error  # it leads somewhere else
+        entered = flask.g.get("entered")
+        if entered is None:
+            return _to_flask(_refusal_of(front.new_id(), error))
+        return _to_flask(front.complete(entered[0], _refusal_of(entered[0].request_id, error)))
+
     @server.after_request
     def protect(response: flask.Response) -> flask.Response:
         for name, value in PAGE_HEADERS:
@@ -65,6 +80,26 @@ def build_flask(front: Front) -> flask.Flask:
         return response
 
     return server
+
+
+def _refusal_of(request_id: str, error: Exception) -> Response:
+    """The answer to what a page's request ended with, in the one form of every error."""
+    if isinstance(error, HTTPException):
+        return error_response(error.code or 400, error.name)
+    if not _was_ours(error.__traceback__):
+        return error_response(400, "body is no call of one of the console's callbacks")
+    log.error("request %s failed", request_id, exc_info=error)
+    return error_response(500, f"internal error; request {request_id}")
+
+
+def _was_ours(trace: TracebackType | None) -> bool:
+    """True where code of ours ran; Dash itself trips over bodies that are no call of it."""
+    while trace is not None:
+        module = trace.tb_frame.f_globals.get("__name__", "")
+        if module.startswith(OWN_MODULES) and module != __name__:
+            return True
+        trace = trace.tb_next
+    return False
 
 
 _ANY: dict[str, Any] = {

@@ -32,6 +32,7 @@ from app.access.rated_lane import RatedLane
 from app.api import performance, v2
 from app.api.inference import record_lines, timeout_ms
 from app.api.statuses import response_to
+from app.bursts import Bursts
 from app.encoding import LEAST_BYTES, Compressor, accepts_gzip
 from app.exchange import JSON, Exchange, Handler, Head, Pending, Request, Response, error_response
 from app.http1 import Connection
@@ -40,7 +41,14 @@ from app.listener import ConnectionCounts
 from app.noop_lane import NoOpLane
 from app.routes import NEVER_WAITS, Match, Router
 from engine.engine import Engine
-from engine.errors import Cancelled, DeadlineExceeded, Overloaded, UnknownModel
+from engine.errors import (
+    ArtefactError,
+    Cancelled,
+    DeadlineExceeded,
+    ModelFailed,
+    Overloaded,
+    UnknownModel,
+)
 from engine.executors.pool import WorkerPool, pool_figures
 from engine.in_flight import Doing
 from engine.telemetry.record import RequestMetrics
@@ -49,6 +57,8 @@ log = logging.getLogger(__name__)
 SLOW_NS = 5_000_000
 LOOP_GZIP_BYTES = 16_384
 MAX_LANES = 1024
+MOST_NOTES_PER_S = 20
+"""Log lines about requests that a failed model could not answer."""
 PART_WAIT_S = 60.0
 """A client that has read nothing for so long gets no more of a body sent in parts."""
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9_.:\-]{1,128}")
@@ -71,6 +81,8 @@ class Front:
         settings = engine.settings
         self.pool = WorkerPool("http", settings.http_threads, settings.http_queue)
         self.noop_lane = NoOpLane()
+        self._bursts = Bursts(lambda: engine.ticker.requests_per_s)
+        self._noted = self._noted_second = 0
         self._in_flight = engine.profiler.in_flight
         self._lanes: dict[tuple[str, str | None, tuple[bool, bool]], InferLane] = {}
 
@@ -105,7 +117,7 @@ class Front:
             return True
         if not match.is_api:
             return False
-        handler = match.handlers.get(_method(request))
+        handler = match.handlers.get(method_of(request))
         if handler is None:
             self._answer(exchange, _no_handler(match), client)
             return True
@@ -114,7 +126,9 @@ class Front:
             self.noop_lane.adopt(request.head)
         if is_infer and request.head is not None and request.head.lane is None:
             self._open_lane(exchange, request.head, match)
-        if v2.may_run_on_loop(exchange) if is_infer else handler in NEVER_WAITS:
+        if handler is performance.live:
+            self._bursts.do(client, lambda: self._show(exchange, client))
+        elif v2.may_run_on_loop(exchange) if is_infer else handler in NEVER_WAITS:
             self._run_on_loop(exchange, handler, client)
         else:
             self._run_on_thread(exchange, handler, client)
@@ -126,7 +140,7 @@ class Front:
         match = self.router.match(request)
         exchange.route, exchange.peer, exchange.gate = match.rule, peer, self.gate
         exchange.path_args = match.path_args
-        method = _method(request)
+        method = method_of(request)
         return (
             exchange,
             match,
@@ -211,6 +225,11 @@ class Front:
         if given is not None and (parts := _TRACEPARENT.fullmatch(given)):
             exchange.trace_id, exchange.span_id = parts[1].decode(), parts[2].decode()
         return exchange
+
+    def _show(self, exchange: Exchange, client: Connection) -> None:
+        """What a viewer asked for."""
+        exchange.waited_ns = time.perf_counter_ns() - exchange.started_ns
+        self._run_on_loop(exchange, performance.live, client)
 
     def _run_on_loop(self, exchange: Exchange, handler: Handler, client: Connection) -> None:
         exchange.may_wait = False
@@ -318,7 +337,7 @@ class Front:
 
     def handle(self, exchange: Exchange, match: Match) -> Response:
         """The answer to an API request that has entered, waited for."""
-        handler = match.handlers.get(_method(exchange.request))
+        handler = match.handlers.get(method_of(exchange.request))
         if handler is None:
             return self.complete(exchange, _no_handler(match))
         return self.complete(exchange, self._run_waiting(exchange, handler))
@@ -368,11 +387,25 @@ class Front:
             return self._response_to(exchange, error)
 
     def _response_to(self, exchange: Exchange, error: Exception) -> Response:
+        if isinstance(error, RecursionError):
+            # Nothing of ours goes deeper than what the caller nested, up to the parser's 1,024.
+            return error_response(400, "body is nested too deeply")
         response = response_to(error)
         if response is None:
             log.error("request %s failed", exchange.request_id, exc_info=error)
             return error_response(500, f"internal error; request {exchange.request_id}")
+        if isinstance(error, ModelFailed | ArtefactError):
+            self._note(exchange, error)
         return response
+
+    def _note(self, exchange: Exchange, error: Exception) -> None:
+        """A log line that the request's id finds, whole where the answer leaves out folders."""
+        second = exchange.started_ns // 1_000_000_000
+        if second != self._noted_second:
+            self._noted_second, self._noted = second, 0
+        self._noted += 1
+        if self._noted <= MOST_NOTES_PER_S:
+            log.warning("request %s: %s", exchange.request_id, error)
 
     def _finish(self, exchange: Exchange, response: Response, packs: bool = True) -> None:
         """Pack the answer; write what its record says so far into its headers."""
@@ -414,7 +447,8 @@ class Front:
         recorder.append(record)
 
 
-def _method(request: Request) -> str:
+def method_of(request: Request) -> str:
+    """The method whose handler answers."""
     return "GET" if request.method == b"HEAD" else request.method.decode("latin-1")
 
 

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 MAX_HEAD_BYTES = 65_536
+MAX_FIELDS = 128
+"""Fields of a head; trailers are no fields, they are dropped."""
 MAX_AHEAD = 16
 """Requests sent ahead of their answers that one connection may have waiting."""
 DISCARD_CAPS = 4
@@ -40,6 +42,7 @@ MAX_HEAD_MISSES = 16
 """After so many requests in a row with heads not seen before, a connection looks no more."""
 SPECIAL = frozenset({b"expect", b"transfer-encoding", b"upgrade", b"connection"})
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+HEAD_TOO_LARGE = f"the head is over {MAX_HEAD_BYTES} bytes or {MAX_FIELDS} fields"
 
 
 class Connection(asyncio.Protocol):
@@ -54,13 +57,14 @@ class Connection(asyncio.Protocol):
         self._ahead: deque[Request] = deque()
         self._serving: Request | None = None
         self._in_message = False
-        self._head_bytes = 0
+        self._head_bytes = self._fields = self._field_bytes = 0
         self._head_done = True
-        self._discarding = False
+        self._grew = self._discarding = False
         self._may_write = True
         self._writable: threading.Event | None = None
+        self._chunked = False
         self._closing = False
-        self._since = listener.loop.time()
+        self._since = self._began = listener.loop.time()
         self._target = b""
         self._headers: dict[bytes, bytes] = {}
         self._chunks: list[bytes] = []
@@ -100,6 +104,8 @@ class Connection(asyncio.Protocol):
         if self._serving is not None:
             self._serving.cancel()
         self._ahead.clear()
+        # The parser knows its connection: together they would wait for the collector.
+        self._parser, self._chunks = None, []
 
     def data_received(self, data: bytes) -> None:
         if self._closing:
@@ -121,24 +127,32 @@ class Connection(asyncio.Protocol):
             return
         if not self._head_done or not self._in_message:
             self._head_bytes += len(data)
+        self._grew = False
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
-            self._refuse(400, "this server does not change protocols")
+            # The offer is declined by an ordinary answer, after which the connection ends.
+            if self._serving is not None:
+                self._transport.pause_reading()
+            return
         except httptools.HttpParserError as error:
             self._refuse(400, f"not HTTP: {str(error)[:100]}")
         if not self._in_message:
             return
         if self._head_done:
             self._since = self._listener.loop.time()
-        elif self._head_bytes > MAX_HEAD_BYTES:
-            self._refuse(431, f"the head is over {MAX_HEAD_BYTES} bytes")
+            # What is no body there, chunks' extensions and trailers, is bounded as a head is.
+            self._head_bytes = 0 if self._grew else self._head_bytes + len(data)
+        if self._head_bytes > MAX_HEAD_BYTES:
+            self._refuse(431, HEAD_TOO_LARGE)
 
     def _complete(self, head: Head, data: bytes) -> bytes:
         """More of the body of a request with a known head; returns what is to be parsed."""
         lacking = head.body_bytes - self._body_bytes
         if len(data) == lacking:
-            body = b"".join((*self._chunks, data)) if self._chunks else data
+            body = data
+            if self._chunks:
+                body, self._chunks = b"".join((*self._chunks, data)), []
             request = Request(head.method, head.target, head.headers, body)
             request.head = head
             self._known, self._in_message = None, False
@@ -148,8 +162,9 @@ class Connection(asyncio.Protocol):
             if data:
                 self._chunks.append(data)
                 self._body_bytes += len(data)
-            self._in_message = self._head_done = True
             self._since = self._listener.loop.time()
+            if not self._in_message:
+                self._began, self._in_message, self._head_done = self._since, True, True
             return b""
         # The next request came along: the parser tells where it begins.
         self._known, self._in_message = None, False
@@ -173,19 +188,39 @@ class Connection(asyncio.Protocol):
     def on_message_begin(self) -> None:
         self._in_message, self._head_done, self._discarding = True, False, False
         self._target, self._headers, self._chunks = b"", {}, []
-        self._body_bytes = 0
-        self._since = self._listener.loop.time()
+        self._body_bytes = self._fields = self._field_bytes = 0
+        self._since = self._began = self._listener.loop.time()
 
     def on_url(self, part: bytes) -> None:
         self._target += part
 
     def on_header(self, name: bytes, value: bytes) -> None:
+        if self._head_done:
+            return
         name = name.lower()
         headers = self._headers
+        self._fields += 1
+        self._field_bytes += len(name) + len(value)
+        if self._fields > MAX_FIELDS or self._field_bytes > MAX_HEAD_BYTES:
+            self._refuse(431, HEAD_TOO_LARGE)
+            return
         headers[name] = headers[name] + b", " + value if name in headers else value
 
     def on_headers_complete(self) -> None:
         self._head_done, self._head_bytes = True, 0
+        if self._closing:
+            return
+        if len(self._target) > MAX_HEAD_BYTES:
+            self._refuse(431, HEAD_TOO_LARGE)
+            return
+        if self._parser.get_method() == b"CONNECT":
+            self._refuse(400, "this server makes no tunnels")
+            return
+        coding = self._headers.get(b"transfer-encoding", b"chunked")
+        if coding.lower() != b"chunked":
+            named = coding[:40].decode("latin-1")
+            self._refuse(415, f"transfer-encoding is {named!r}; it must be chunked")
+            return
         declared = self._headers.get(b"content-length")
         cap = self._listener.limits.max_body_bytes
         if declared is not None and int(declared) > cap:
@@ -196,6 +231,9 @@ class Connection(asyncio.Protocol):
             self._transport.write(CONTINUE)
 
     def on_body(self, part: bytes) -> None:
+        if self._closing:
+            return
+        self._grew = True
         self._body_bytes += len(part)
         cap = self._listener.limits.max_body_bytes
         if self._body_bytes <= cap:
@@ -210,7 +248,7 @@ class Connection(asyncio.Protocol):
         seen, self._head_seen = self._head_seen, b""
         if self._closing:
             return
-        chunks = self._chunks
+        chunks, self._chunks = self._chunks, []  # a connection that idles keeps no body
         if not self._target.startswith(b"/"):
             self._target = _origin_form(self._target)
         request = Request(
@@ -218,7 +256,7 @@ class Connection(asyncio.Protocol):
             self._target,
             self._headers,
             chunks[0] if len(chunks) == 1 else b"".join(chunks),
-            self._parser.should_keep_alive(),
+            self._parser.should_keep_alive() and b"upgrade" not in self._headers,
         )
         if self._discarding:
             request.body_bytes = self._body_bytes
@@ -295,9 +333,13 @@ class Connection(asyncio.Protocol):
         self._writable = threading.Event()
         if self._may_write or self._closing:
             self._writable.set()
-        if not self._closing:
-            response.headers.append(("transfer-encoding", "chunked"))
-            self._transport.write(head_of(response, True))
+        request = self._serving
+        if not self._closing and request is not None:
+            self._chunked = self._parser.get_http_version() != "1.0"
+            request.keep_alive &= self._chunked
+            if self._chunked:
+                response.headers.append(("transfer-encoding", "chunked"))
+            self._transport.write(head_of(response, request.keep_alive))
         return self._writable
 
     def send_part(self, part: bytes) -> None:
@@ -305,10 +347,11 @@ class Connection(asyncio.Protocol):
         if self._closing:
             return
         if part:
-            self._transport.write(b"%x\r\n%b\r\n" % (len(part), part))
+            self._transport.write(b"%x\r\n%b\r\n" % (len(part), part) if self._chunked else part)
         else:
             self._writable = None
-            self.answer_bytes(b"0\r\n\r\n")
+            keeps = self._serving is not None and self._serving.keep_alive
+            self.answer_bytes(b"0\r\n\r\n" if self._chunked else b"", keeps)
 
     @property
     def peer(self) -> str:
@@ -358,6 +401,11 @@ class Connection(asyncio.Protocol):
         return self._serving is not None
 
     @property
+    def is_receiving(self) -> bool:
+        """True while a request has begun to come and is not whole."""
+        return self._in_message and not self._closing
+
+    @property
     def is_busy(self) -> bool:
         return self._serving is not None or self._transport.get_write_buffer_size() > 0
 
@@ -369,6 +417,9 @@ class Connection(asyncio.Protocol):
         if self._in_message and quiet_s > limits.read_timeout_s:
             self._listener.counts.timed_out += 1
             self._refuse(408, f"no data for {limits.read_timeout_s:g} s within a request")
+        elif self._in_message and now - self._began > limits.send_timeout_s:
+            self._listener.counts.timed_out += 1
+            self._refuse(408, f"the request took over {limits.send_timeout_s:g} s to send")
         elif not self._in_message and (quiet_s > limits.keep_alive_s or self._listener.draining):
             self._close()
 

@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import orjson
 
-from app.api.codec import FLOAT64, SMALL
+from app.api.codec import plain_floats
 from app.api.inference import uses_cache
 from app.encoding import LEAST_BYTES, accepts_gzip
 from app.exchange import Request
@@ -159,6 +159,7 @@ class InferLane:
                 and width == self._width
                 and rows > 0
                 and len(data) == rows * width
+                and type(data[0]) is not bool
             )
         except (ValueError, KeyError, TypeError, IndexError):
             return False
@@ -250,11 +251,8 @@ class InferLane:
     def _run(self, waiting: list[Waiting], rows: int) -> bool:
         """Answer these requests with one run; False when they are for the usual path."""
         began_s = perf_counter()
-        try:
-            flat = np.array(list(chain.from_iterable([one.data for one in waiting])))
-        except (ValueError, OverflowError):
-            return False
-        if flat.dtype is not FLOAT64 or flat.ndim != 1 or not flat.dot(flat) < SMALL:
+        flat = plain_floats(list(chain.from_iterable([one.data for one in waiting])))
+        if flat is None:
             return False
         matrix = flat.reshape(rows, self._width)
         built_s = perf_counter()

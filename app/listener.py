@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from time import perf_counter
@@ -10,6 +11,8 @@ from time import perf_counter
 from app.exchange import Head, Request
 from app.http1 import Connection
 from app.rendering import Date
+
+log = logging.getLogger(__name__)
 
 Serve = Callable[[Request, "Connection"], None]
 
@@ -34,6 +37,14 @@ class Limits:
     keep_alive_s: float
     read_timeout_s: float
     spin_s: float = 0.0
+    send_timeout_s: float = 300.0
+
+
+class TurnedAway(asyncio.Protocol):
+    """A client for whom there was no connection to be made."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        transport.close()
 
 
 class Listener:
@@ -49,8 +60,13 @@ class Listener:
         self._spins_until_s = 0.0
         self._is_spinning = False
 
-    def connect(self) -> Connection:
-        return Connection(self)
+    def connect(self) -> asyncio.Protocol:
+        """A new client's. Raises nothing: uvloop would accept nobody any more."""
+        try:
+            return Connection(self)
+        except BaseException:
+            log.exception("a client was turned away")
+            return TurnedAway()
 
     def sweep(self) -> None:
         """Close what has been idle, or has sent half a request, for too long."""

@@ -23,6 +23,7 @@ import numpy as np
 
 from app.http1 import Connection
 from app.listener import Listener
+from engine.supervised import Supervised
 
 BUSY_PER_S, IDLE_PER_S = 20.0, 1.0
 KEPT, LEAST = 100, 10
@@ -38,11 +39,11 @@ class SocketWatch:
         self._poll, self._watched = select.poll(), dict[int, Connection]()
         self._lock = threading.Lock()
         self._running = threading.Lock()  # released when it is to stop
-        self._thread = threading.Thread(target=self._run, name="pyrometer-sockets", daemon=True)
+        self.thread = Supervised("sockets", self._run)
 
     def start(self) -> None:
         self._running.acquire()
-        self._thread.start()
+        self.thread.start()
 
     def stop(self) -> None:
         if self._running.locked():

@@ -113,6 +113,8 @@ NEVER_WAITS = frozenset(
 """Handlers that the event loop runs itself: microseconds, nothing to wait for."""
 
 MAX_KNOWN = 4096
+MOST_KNOWN_BYTES = 512
+"""A longer target is looked up anew each time: what is kept of targets stays small."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +151,7 @@ class Router:
         if known is not None:
             return known
         match = self._find(request.path)
-        if match.handlers:
+        if match.handlers and len(request.target) <= MOST_KNOWN_BYTES:
             if len(self._known) >= MAX_KNOWN:
                 self._known.clear()
             self._known[request.target] = match

@@ -27,16 +27,19 @@ from app.http1 import Connection
 from app.kept import KeptAnswers
 from app.listener import ConnectionCounts, Limits, Listener
 from app.outside import SocketWatch
-from app.signals import STOP_SIGNALS
+from app.signals import STOP_SIGNALS, release_signals
 from app.wsgi import WSGIApp, call_wsgi
 from engine.errors import Overloaded
 from engine.executors.pool import WorkerPool
+from engine.supervised import Supervised
 
 log = logging.getLogger(__name__)
 
 BACKLOG = 1024
 DRAIN_S = 30.0
 SWEEP_S = 1.0
+ON_ITS_WAY_S = 0.1
+"""At the end, idle connections are closed after so long: a request may be on its way on one."""
 CONSOLE_THREADS = 2
 CONSOLE_QUEUE = 64
 SWITCH_INTERVAL_S = 0.0005
@@ -62,6 +65,7 @@ class Server:
             settings.keep_alive_s,
             settings.read_timeout_s,
             settings.spin_us / 1e6,
+            settings.send_timeout_s,
         )
         self._prefix = settings.path_prefix.encode()
         serve = self._serve_below if self._prefix else self._serve
@@ -72,7 +76,7 @@ class Server:
         self._sockets = SocketWatch(self._listener, lambda: ticker.requests_per_s > 0)
         self._accepting: Any = None
         self._tls = tls_of(settings)
-        self._thread = threading.Thread(target=self._run, name="pyrometer-http", daemon=True)
+        self._thread = Supervised("http", self._run)
 
     def mount(self, console: WSGIApp) -> None:
         """Put the finished console in place; until then its URLs answer 503."""
@@ -103,10 +107,14 @@ class Server:
         """Life signs and gauges of the server for its engine's monitoring."""
         engine = self.front.engine
         monitoring = engine.monitoring
-        monitoring.vital["http"] = self._thread.is_alive
+        monitoring.watched.append(self._threads)
         monitoring.gauges.append(self._gauges)
         if engine.settings.telemetry:
             self._sockets.start()
+
+    def _threads(self) -> list[Supervised]:
+        pools = self.front.pool.threads + self._console_pool.threads
+        return [self._thread, self._sockets.thread, *pools]
 
     def _gauges(self) -> dict[str, float | None]:
         ticker = self.front.engine.ticker
@@ -124,17 +132,18 @@ class Server:
         if self._tls is not None:
             timeout_s = self._listener.limits.read_timeout_s
             tls = {"ssl": self._tls, "ssl_handshake_timeout": timeout_s}
-        accepting = self._loop.create_server(
-            self._listener.connect, sock=self._socket, backlog=BACKLOG, **tls
-        )
-        self._accepting = self._loop.run_until_complete(accepting)
-        self._sweep()
+        if self._accepting is None:  # not when it goes on after whatever ended it
+            accepting = self._loop.create_server(
+                self._listener.connect, sock=self._socket, backlog=BACKLOG, **tls
+            )
+            self._accepting = self._loop.run_until_complete(accepting)
+            self._sweep()
         self._loop.run_forever()
 
     def _sweep(self) -> None:
+        self._loop.call_later(SWEEP_S, self._sweep)
         self._listener.sweep()
         self.front.sweep()
-        self._loop.call_later(SWEEP_S, self._sweep)
 
     def _serve_below(self, request: Request, connection: Connection) -> None:
         """Paths with the prefix that browsers use, or without it where a proxy took it away."""
@@ -191,8 +200,12 @@ class Server:
         return kept if refusal is None else self.front.complete(exchange, refusal)
 
     def wait(self) -> None:
-        """Block until a held signal comes, then until the requests under way have finished."""
+        """Block until a held signal comes, then until the requests under way have finished.
+
+        Whoever sends another one does not want to wait: it ends the process at once.
+        """
         signal.sigwait(STOP_SIGNALS)
+        release_signals()
         self.drain()
 
     def drain(self) -> None:
@@ -207,6 +220,9 @@ class Server:
     def _begin_drain(self, drained: threading.Event) -> None:
         self._accepting.close()
         self._listener.draining = True
+        self._loop.call_later(ON_ITS_WAY_S, self._end_idle, drained)
+
+    def _end_idle(self, drained: threading.Event) -> None:
         self._listener.sweep()
         self._finish_drain(drained)
 

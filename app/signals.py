@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM are waited for, not handled."""
+"""SIGINT and SIGTERM: the first is waited for, not handled; the second ends the process."""
 
 from __future__ import annotations
 
@@ -16,3 +16,13 @@ def hold_signals() -> None:
     that its own thread may hold.
     """
     signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
+
+
+def release_signals() -> None:
+    """Let the next stop signal do what it does by default: end the process at once.
+
+    The kernel does it, whatever the interpreter is busy with. Called by the main thread.
+    """
+    for number in STOP_SIGNALS:
+        signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)

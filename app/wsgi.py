@@ -47,6 +47,8 @@ def environ_of(request: Request, host: str, port: int, peer: str = "") -> dict[s
         "CONTENT_LENGTH": str(request.body_bytes),
     }
     for name, value in request.headers.items():
+        if b"_" in name:
+            continue  # WSGI cannot tell it from the name with hyphens, which a proxy may have set
         key = name.decode("latin-1").upper().replace("-", "_")
         if key == "CONTENT_TYPE":
             environ[key] = value.decode("latin-1")

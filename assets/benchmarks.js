@@ -83,6 +83,7 @@
   /* "open loop, 5,000 requests/s, Poisson arrivals": of a specification or a summary. */
   function asked(spec) {
     const ramp = spec.ramp;
+    if (spec.kind === "optimization") return "each form of the models, before and after";
     if (ramp) return `ramp from ${rate(ramp.from_per_s)} to ${rate(ramp.to_per_s)} requests/s in ${plural(ramp.steps, "step")} of ${given(ramp.step_s)} s`;
     if (spec.loop === "closed") return `closed loop, ${plural(spec.connections, "connection")}`;
     const arrivals = spec.arrivals === "poisson" ? "Poisson arrivals" : "constant arrivals";
@@ -134,7 +135,7 @@
       .map((name) => `${label} ${cut(name, 60).replace("_bytes", "")}: ${told(part(one)[name])} here, ${told(part(other)[name])} there`);
   }
 
-  const told = (value) => cut(value === undefined || value === null ? "none" : typeof value === "object" ? JSON.stringify(value) : String(value), 80);
+  const told = (value) => cut(value === undefined || value === null ? "none" : typeof value === "object" ? JSON.stringify(value) : typeof value === "boolean" ? (value ? "yes" : "no") : String(value), 80);
 
   /* What differs between two runs, but their results, as sentences. */
   function differences(run, other) {

@@ -8,6 +8,8 @@
   const { figures, part, rate, errorPercent, nameOf, when, differences } = benchmarks.words;
   const LATENCIES = [["p50", "p50, ms"], ["p90", "p90, ms"], ["p95", "p95, ms"], ["p99", "p99, ms"], ["p999", "p99.9, ms"], ["max", "max, ms"], ["mean", "mean, ms"]];
 
+  const MANY = 10; // from here on a change is told in times, not in percent
+
   /* {figure, one, two, show, slower}: slower is what a ratio above 1 means. */
   function rows(run, other) {
     const latencies = LATENCIES.map(([name, title]) => ({
@@ -31,6 +33,7 @@
     const change = Math.abs(ratio - 1) * 100;
     if (change < 0.5) return "the same within half a percent";
     const long = row.words[0] === "as long";
+    if (ratio >= MANY) return `${number(ratio)} times ${long ? "as long" : "as many"} as compared`;
     const word = ratio > 1 ? (long ? "longer" : "more") : long ? "shorter" : "fewer";
     return `${change < 10 ? change.toFixed(1) : Math.round(change)} % ${word} than compared`;
   }

@@ -65,7 +65,7 @@
     open.href = link({ run: run.id, with: null });
     titled(row.querySelector(".col-run .cell-2"), `${when(run)}${run.kind === "load" ? "" : `, ${cut(run.kind, 20)}`}`);
     const [model, how] = row.querySelectorAll(".col-asked > div");
-    titled(model, cut(run.model || "captured traffic"));
+    titled(model, cut(run.model || (run.kind === "optimization" ? "all models" : "captured traffic")));
     titled(how, asked(run));
     setText(row.querySelector(".col-rate"), rate(run.achieved_per_s));
     setText(row.querySelector(".col-p50"), number(run.p50_ms));

@@ -43,6 +43,7 @@
   /* Milliseconds in words: "840 ms", "12.3 s", "4.2 min", "3.1 h". */
   function took(ms) {
     if (!known(ms)) return "–";
+    if (ms < 0) return `−${took(-ms)}`;
     const [size, unit] = ms < 1000 ? [ms, "ms"] : ms < 60e3 ? [ms / 1e3, "s"]
       : ms < 3600e3 ? [ms / 60e3, "min"] : ms < 86400e3 ? [ms / 3600e3, "h"] : [ms / 86400e3, "d"];
     return `${number(size)} ${unit}`;

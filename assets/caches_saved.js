@@ -11,10 +11,9 @@
   let under = null;
   let finishedAt = -Infinity;
 
-  const signed = (ms) => (ms < 0 ? `−${caches.took(-ms)}` : caches.took(ms));
 
   /* "41 s", or "nothing". */
-  const work = (seconds) => (Math.abs(seconds) < 5e-7 ? "nothing" : signed(seconds * 1000));
+  const work = (seconds) => (Math.abs(seconds) < 5e-7 ? "nothing" : caches.took(seconds * 1000));
 
   function span(answer) {
     const minutes = Math.round(answer.hour_s / 60);
@@ -37,7 +36,7 @@
   function draw(answer) {
     setText(byId("caches-saved-words"), sentence(answer));
     for (const [name, seconds] of Object.entries(answer.saved.hour_s)) {
-      setText(document.querySelector(`[data-saved=${name}]`), Math.abs(seconds) < 5e-7 ? "–" : signed(seconds * 1000));
+      setText(document.querySelector(`[data-saved=${name}]`), Math.abs(seconds) < 5e-7 ? "–" : caches.took(seconds * 1000));
       setText(document.querySelector(`[data-saved-note=${name}]`), note(answer, name));
     }
     const { hour } = answer.gzip;

@@ -51,7 +51,7 @@
     return size >= 9.95 ? String(Math.round(value)) : value.toFixed(size >= 0.095 || size === 0 ? 1 : 2).replace(/\.0$/, "");
   };
   const signed = (value) => `${value > 0 ? "+" : ""}${rounded(value)}`.replace("-", "−");
-  const share = (value) => (known(value) ? rounded(value) : "–");
+  const share = (value) => (known(value) ? rounded(value).replace("-", "−") : "–");
 
   /* "p95 24 % (19 to 29 %)", in the sense of a word: slower, faster, or "" with signs. */
   function change(row, word) {
@@ -142,7 +142,8 @@
     const guards = list(part(e.results).guards).filter((one) => one.state !== "off");
     const many = guards.length;
     const few = guards.filter((one) => one.state === "too few data").length;
-    let rails = few ? `${many - few} of ${many} guard rails are within their limits, the others have too few data yet` : "All guard rails are within their limits";
+    const within = many - few;
+    let rails = few ? `${within} of ${many} guard rails ${within === 1 ? "is within its limit" : "are within their limits"}, ${few === 1 ? "the other has" : "the others have"} too few data yet` : "All guard rails are within their limits";
     if (!many) rails = "No guard rail is set";
     else if (guards.some((one) => one.state === "stopped")) rails = "";
     else if (few === many) rails = "The guard rails have too few data yet";
@@ -214,7 +215,10 @@
   const mode = (e) => (e.mode === "shadow" ? "shadow" : "split");
   const sticky = (e) => (mode(e) === "shadow" ? `shadow: control answers everybody, candidates run beside ${known(e.fraction) ? percentOf(e.fraction) : ""} of the requests`
     : `split, sticky by ${e.header ? `${cut(e.header, 64)}, else by the inputs` : "the inputs"}; answers of ${known(e.fraction) ? percentOf(e.fraction) : "–"} compared`);
-  const measure = (e) => (e.measure === "inference" ? "the model's run, cached answers left out" : "the whole request at the server");
+  const MEASURED = {
+    request: "the whole request at the server", inference: "the model's run, cached answers left out", cpu: "the processor time of the model's run",
+  };
+  const measure = (e) => MEASURED[e.measure] || cut(e.measure, 40) || "–";
 
   function length(e) {
     if (!known(e.started)) return "not started";

@@ -8,7 +8,8 @@
   const { known } = pyrometer.format;
   const { cut, capital, list, part } = experiments.words;
   const SVG = "http://www.w3.org/2000/svg";
-  const [ROW, GROUP, HEAD, FOOT] = [30, 26, 22, 40];
+  const [GROUP, HEAD, FOOT] = [26, 22, 40];
+  const ROW_PX = [[3, 42], [6, 34], [Infinity, 30]]; // up to so many rows
   const [LEAST, MOST] = [0.02, 50]; // beyond, an interval ends in an arrow
   const STEPS = [0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50];
   const FINE = [0.5, 0.6, 0.7, 0.8, 0.9, 1, 1.1, 1.2, 1.3, 1.5, 1.75, 2, 2.5];
@@ -24,6 +25,8 @@
   const fixed = (value) => (known(value) ? value.toFixed(value >= 9.95 ? 1 : 2) : "–");
   const bounded = (row) => known(row.ratio_low) && known(row.ratio_high);
   const words = (row) => (known(row.ratio) ? `${fixed(row.ratio)}${bounded(row) ? ` (${fixed(row.ratio_low)} to ${fixed(row.ratio_high)})` : ""}` : "no data");
+
+  const grouped = (text) => text.replace(/\d{4,}/g, (digits) => Number(digits).toLocaleString("en-US"));
 
   // The axis
 
@@ -96,7 +99,8 @@
     const layout = { width, left: small ? 44 : 64, right: width - (small ? 128 : 148) };
     const px = (value) => layout.left + (layout.right - layout.left) * scale.at(value);
     const titled = groups.length > 1;
-    const height = HEAD + rows.length * ROW + (titled ? groups.length * GROUP : 0) + FOOT;
+    const [, rowPx] = ROW_PX.find(([most]) => rows.length <= most);
+    const height = HEAD + rows.length * rowPx + (titled ? groups.length * GROUP : 0) + FOOT;
     const label = groups.map((group) => `${group.name}: ${group.rows.map((row) => `${row.figure} ${words(row)}, ${row.verdict}`).join("; ")}`).join(". ");
     const root = svg("svg", { class: "experiments-svg", width, height, viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": `Ratios to control. ${label}` });
     root.append(...axis(scale, px, HEAD, height - FOOT, width));
@@ -105,8 +109,8 @@
       if (titled) root.append(svg("text", { class: "experiments-group-name", x: 12, y: y + 18 }, group.name));
       if (titled) y += GROUP;
       for (const row of group.rows) {
-        root.append(...rowNodes(row, y + ROW / 2, px, scale, layout));
-        y += ROW;
+        root.append(...rowNodes(row, y + rowPx / 2, px, scale, layout));
+        y += rowPx;
       }
     }
     return root;
@@ -125,7 +129,7 @@
   function whyNone(e, results) {
     if (e.state === "draft") return "Ratios will be drawn here once it has run.";
     if (results.computing) return "The figures are being computed.";
-    return results.visible ? cut(results.method, 300) || "No figures yet." : `${cut(results.hidden_why, 200)}. ${WHY}`;
+    return results.visible ? cut(results.method, 300) || "No figures yet." : `${grouped(cut(results.hidden_why, 200))}. ${WHY}`;
   }
 
   function draw(e) {

@@ -260,7 +260,7 @@
     if (!known(value)) return "–";
     if (unit === "samples") return `${count(value)} ${value === 1 ? "sample" : "samples"}`;
     const ns = unit === "ms" ? value * 1e6 : value;
-    if (!ns) return "0 s";
+    if (Math.abs(ns) < 0.5) return "0 s"; // a rest of a difference, too
     const [size, word] = UNITS.find(([least]) => Math.abs(ns) >= least);
     return `${number(ns / (size || 1))} ${word}`;
   }

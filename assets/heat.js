@@ -6,11 +6,11 @@
   "use strict";
   const pyrometer = (window.pyrometer = window.pyrometer || {});
   const { byId, setText, element } = pyrometer.dom;
-  const { clock, count, number } = pyrometer.format;
+  const { clock, count, day, number } = pyrometer.format;
   const LIMIT_MS = 10000;
   const REFRESH_MS = 10000;
   const MARGIN = { l: 48, r: 64, t: 8, b: 36 };
-  const LABELS = 5;
+  const STEPS_S = [1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 10800, 21600, 43200, 86400];
 
   let answer = null;
   let problem = "";
@@ -85,22 +85,33 @@
     }));
   }
 
+  /* 1, 10, 100 and so on between two bounds; with 3, 30, 300 where those are few. */
+  function roundValues(low, high) {
+    const steps = Math.log10(high / low) > 3 ? [1] : [1, 3];
+    const powers = Array.from({ length: 16 }, (_, at) => at - 6);
+    return powers.flatMap((power) => steps.map((step) => Number(`${step}e${power}`))).filter((value) => value >= low && value <= high);
+  }
+
+  const roundStep = (leastS) => STEPS_S.find((step) => step >= leastS) || Math.ceil(leastS / 86400) * 86400;
+
   function axes(pen, area, { times, bounds_ms: bounds, step_s: stepS }) {
     pen.font = `12px ${getComputedStyle(document.body).fontFamily}`;
     pen.fillStyle = token("ink-2");
     pen.textBaseline = "middle";
     pen.textAlign = "right";
-    for (let label = 0; label < LABELS; label += 1) {
-      const bound = Math.round((label * (bounds.length - 1)) / (LABELS - 1));
-      pen.fillText(number(bounds[bound]), area.left - 6, area.top + area.height - bound * area.band);
+    const [low, high] = [bounds[0], bounds[bounds.length - 1]];
+    for (const value of roundValues(low, high)) {
+      const share = Math.log(value / low) / Math.log(high / low);
+      pen.fillText(value.toLocaleString("en-US"), area.left - 6, area.top + area.height * (1 - share));
     }
     pen.textAlign = "center";
     pen.textBaseline = "top";
-    const most = Math.max(2, Math.floor(area.width / 90));
-    for (let label = 0; label < most; label += 1) {
-      const step = Math.round(((times.length - 1) * (label + 0.5)) / most);
-      const words = stepS >= 3600 ? pyrometer.format.day(times[step]).slice(5) : clock(times[step]).slice(0, stepS >= 60 ? 5 : 8);
-      pen.fillText(words, area.left + (step + 0.5) * area.step, area.top + area.height + 8);
+    const end = times[0] + times.length * stepS;
+    const every = roundStep((end - times[0]) / Math.max(2, Math.floor(area.width / 90)));
+    const zone = -60 * new Date(1000 * end).getTimezoneOffset(); // whole hours and days are the browser's
+    for (let at = Math.ceil((times[0] + zone) / every) * every - zone; at < end; at += every) {
+      const words = every >= 86400 ? day(at).slice(5) : clock(at).slice(0, every >= 60 ? 5 : 8);
+      pen.fillText(words, area.left + ((at - times[0]) / stepS) * area.step, area.top + area.height + 8);
     }
   }
 

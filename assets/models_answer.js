@@ -177,20 +177,11 @@
     const steps = stepsOf(header, totalMs);
     const sum = steps.reduce((whole, step) => whole + step.ms, 0);
     const total = Math.max(totalMs, sum, 1e-6);
-    const ticks = [0, 0.25, 0.5, 0.75, 1].map((part) => {
-      const tick = element("span", "waterfall-tick num", number(total * part));
-      tick.style.left = `${100 * part}%`;
-      return tick;
-    });
-    const axis = element("div", "waterfall-row waterfall-axis", [
-      element("span", "waterfall-name", "ms"), element("span", "waterfall-track", ticks),
-      element("span", "waterfall-ms"), element("span", "waterfall-share"),
-    ]);
     const rest = Math.max(0, elapsedMs - totalMs);
-    return element("div", "waterfall answer-waterfall", [
-      axis, element("ol", "waterfall-bars", steps.map((step) => bar(step, total))),
+    return pyrometer.waterfall.scaled(element("div", "waterfall answer-waterfall", [
+      element("ol", "waterfall-bars", steps.map((step) => bar(step, total))),
       element("p", "model-words num", `Laid end to end. ${number(elapsedMs)} ms as this browser saw it, ${number(rest)} ms of them on the way.`),
-    ]);
+    ]), total);
   }
 
   function flag(status, words) {

@@ -37,7 +37,7 @@
     const largest = known(recent.largest) ? (recent.largest === 0 ? "none" : recent.largest.toExponential(1)) : recent.audits ? "a label, or without bound" : "–";
     const list = [
       ["Last audit", known(audit.last) ? `${clock(audit.last)}, ${plural(audit.audits, "audit")} since it was loaded` : "–"],
-      ["Largest difference", `${largest}${known(told.tolerance) ? `, tolerance ${told.tolerance.toExponential(0)}` : ""}`],
+      ["Largest difference", `${largest}${recent.audits && known(told.tolerance) ? `, tolerance ${told.tolerance.toExponential(0)}` : ""}`],
       ["A run, as it is", known(recent.oracle_us) ? microseconds(recent.oracle_us) : "–"],
       ["A run, as served", known(recent.served_us) ? `${microseconds(recent.served_us)} as ${audit.form}` : "–"],
       ["In a process of its own", known(recent.alone_us) ? `${microseconds(recent.alone_us)}, ${times(recent.alone_speedup)}` : "–"],

@@ -112,6 +112,7 @@
     open.title = `${day(one.finished_at)} ${clock(one.finished_at)}, request ${one.request_id}`;
     titled(row.querySelector(".col-model"), words(one.model) || "–");
     titled(row.querySelector(".col-route"), words(one.endpoint));
+    setText(row.querySelector(".col-route"), words(one.endpoint).replace("/v2/models/{model}", "/v2/…"));
     setStatus(row.querySelector(".mark"), !failed(one) ? "ok" : one.status >= 500 ? "critical" : "warning");
     setText(row.querySelector(".state-word"), one.status || "–");
     row.querySelector(".col-status").title = words(one.error);

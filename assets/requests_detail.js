@@ -33,16 +33,32 @@
     });
   }
 
-  function axis(total) {
-    const ticks = [0, 0.25, 0.5, 0.75, 1].map((part) => {
-      const tick = element("span", "waterfall-tick num", number(total * part));
-      tick.style.left = `${100 * part}%`;
+  /* The round step of its axis, ms: at most four of them in the whole. */
+  function stepOf(total) {
+    const least = total / 4;
+    const power = 10 ** Math.floor(Math.log10(least));
+    return power * [1, 2, 5, 10].find((step) => step * power >= least * 0.999);
+  }
+
+  function axis(total, step) {
+    const ticks = Array.from({ length: Math.floor(total / step + 1e-9) + 1 }, (_, at) => {
+      const tick = element("span", "waterfall-tick num", (at * step).toLocaleString("en-US", { maximumSignificantDigits: 3 }));
+      tick.style.left = `${(100 * at * step) / total}%`;
       return tick;
     });
     return element("div", "waterfall-row waterfall-axis", [
       element("span", "waterfall-name", "ms"), element("span", "waterfall-track", ticks),
       element("span", "waterfall-ms"), element("span", "waterfall-share"),
     ]);
+  }
+
+  /* The waterfall with its axis above it, lines of its track at the same places. */
+  function scaled(whole, total) {
+    if (!(total > 0)) return whole;
+    const step = stepOf(total);
+    whole.style.setProperty("--waterfall-step", `${(100 * step) / total}%`);
+    whole.prepend(axis(total, step));
+    return whole;
   }
 
   function bar(step, total) {
@@ -70,7 +86,8 @@
       own.length ? `Own phases: ${own.join(", ")}.` : "",
       none.length ? `No time in: ${none.join(", ")}.` : "",
     ].filter(Boolean).join(" ");
-    return element("div", "waterfall", [axis(total), list, element("p", "requests-words", words)]);
+    const whole = element("div", "waterfall", [list, element("p", "requests-words", words)]);
+    return scaled(whole, total);
   }
 
   function fact(name, value) {
@@ -186,5 +203,6 @@
     else clear(`Request ${id.slice(0, 200)} is not among those kept: the slowest and a sample of each minute of the last hour.`);
   }
 
+  pyrometer.waterfall = { scaled };
   flame.request = { show };
 })();

@@ -20,6 +20,11 @@
     return list("settings-facts settings-parts", pairs.map(([name, size]) => [name, bytes(size)]));
   }
 
+  // What processes that open models are kept from on this system.
+  function kept({ network, processes }) {
+    return `${network ? "no network" : "this server's network"}, ${processes ? "processes of their own" : "processes shared"}`;
+  }
+
   function draw(about) {
     startedAt = Date.now() / 1000 - about.uptime_s;
     const up = element("dd", "num");
@@ -30,6 +35,7 @@
         ["Pyrometer", about.version], ["Running for", up], ["Process", about.process_id],
         ["Python", about.python], ["System", about.system], ["Processor", about.processor],
         ["Cores", known(about.cores) ? count(about.cores) : "–"], ["Memory", bytes(about.memory_bytes)],
+        ["Compiling", kept(about.confinement)],
       ]),
       element("h3", "settings-sub", "State folder"),
       list("settings-facts", [

@@ -81,6 +81,9 @@
     return model.error || model.degraded || model.reason || "";
   }
 
+  /* "onnxruntime-f32, 4.6e+03x scikit-learn's speed", its figure as all others are written. */
+  const planWords = (words) => (words || "").replace(/(\d[\d.e+]*)x /, (_, times) => `${number(Number(times))}× `);
+
   function aboutVersion(model) {
     const parts = [`version ${model.version}`];
     if (model.serving === false) parts.push("not serving");
@@ -99,7 +102,7 @@
     setText(row.querySelector(".state-word"), model.degraded ? "degraded" : model.state);
     row.dataset.state = model.state;
     const [plan, second] = row.querySelectorAll(".col-plan > div");
-    titled(plan, model.plan || model.backend || "not planned yet");
+    titled(plan, planWords(model.plan) || model.backend || "not planned yet");
     titled(second, remark(row, model));
     second.classList.toggle("problem", Boolean(model.error || model.degraded) && !row.dataset.progress);
     setText(row.querySelector(".col-requests"), count(model.requests));

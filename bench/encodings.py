@@ -44,15 +44,15 @@ def request_rows(rows: int, columns: int = 30) -> list[str]:
     def unpack() -> object:
         content = gunzip(packed, 1 << 24)
         assert content is not None
-        return decode_request(content, "", 1 << 24)
+        return decode_request(content, "", 1 << 24, 1 << 24)
 
     forms: tuple[tuple[str, int, Callable[[], object]], ...] = (
-        ("JSON", len(plain), lambda: decode_request(plain, "", 1 << 24)),
+        ("JSON", len(plain), lambda: decode_request(plain, "", 1 << 24, 1 << 24)),
         ("JSON, gzip", len(packed), unpack),
         (
             "binary",
             len(head) + matrix.nbytes,
-            lambda: decode_request(head + matrix.tobytes(), str(len(head)), 1 << 24),
+            lambda: decode_request(head + matrix.tobytes(), str(len(head)), 1 << 24, 1 << 24),
         ),
     )
     lines = []

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
 import statistics
 import time
 import weakref
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from engine.effectiveness.auditor import Sample, Take
+from engine.effectiveness.child import Child
 from engine.effectiveness.savings import Times
+from engine.models import confined
 from engine.models.loaded import LoadedModel
 from engine.models.trust import TrustFile
 
@@ -19,6 +23,18 @@ CHILD = "engine.models.rerun"
 MOST_RUNS, MOST_NS = 20, 4_000_000
 SLOW_NS = 20_000_000
 """A form whose run takes longer is run here once, not again and again."""
+
+
+def rerun_child(
+    most_bytes: int, idle_s: float, monotonic: Callable[[], float] = time.monotonic
+) -> Child:
+    """The process that runs served rows again, confined. It stays in this process namespace,
+    so that its memory and processor time can be read, and has no end of processor time: each
+    answer has its own.
+    """
+    limits = confined.Limits(most_bytes, own_processes=False)
+    environ = confined.passed_environment(os.environ)
+    return Child(confined.command(limits, CHILD), most_bytes, idle_s, monotonic, environ)
 
 
 def why_not_audited(model: LoadedModel) -> str | None:

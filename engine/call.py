@@ -214,6 +214,7 @@ class Flights:
         """Tell every member what its run found, and where its time went. hit: it was kept."""
         ended_ns = time.perf_counter_ns()
         with self._lock:
+            flight.running = False
             self._forget(flight)
             for call in flight.members:
                 del self._of[call]

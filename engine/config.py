@@ -110,6 +110,9 @@ class Settings:
     read_timeout_s: float = _setting(
         10.0, "longest a client may pause within a request", unit="s", low=0.1
     )
+    send_timeout_s: float = _setting(
+        300.0, "longest a client may take to send a whole request", unit="s", low=0.1
+    )
     spin_us: float = _setting(
         200.0,
         "after an answer that followed another this soon, look for the next without sleeping",
@@ -156,6 +159,9 @@ class Settings:
     )
     compile_timeout_s: float = _setting(
         300.0, "longest a model's plan may take in its child process", unit="s", low=1.0
+    )
+    compile_memory_bytes: int = _setting(
+        4096 * MIB, "memory that process, or one it starts, may take", unit="bytes", low=256 * MIB
     )
     parity_tolerance: float = _setting(
         1e-5,
@@ -212,6 +218,7 @@ class Settings:
     )
     max_body_bytes: int = _setting(16 * MIB, "largest request body", unit="bytes", low=1)
     max_elements: int = _setting(4_000_000, "largest tensor", unit="elements", low=1)
+    max_rows: int = _setting(1_000_000, "longest tensor", unit="rows", low=1)
 
     def __post_init__(self) -> None:
         for setting in fields(self):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 import time
 import uuid
@@ -35,6 +36,7 @@ from engine.models.watcher import Watcher
 from engine.monitoring import Monitoring
 from engine.profiling.profiler import Profiler
 from engine.runs import Runs
+from engine.supervised import Supervised
 from engine.telemetry.profile import profile_request
 from engine.telemetry.record import ProcessMemory
 from engine.telemetry.recorder import Recorder
@@ -129,17 +131,29 @@ class Engine:
         )
         self.runs = Runs(settings, self.embeddings, self.results_disk, self.profiler.in_flight)
         self.worth = Worth(self)
+        self.monitoring.watched.append(self._threads)
 
     def _watch_profiler(self) -> None:
         profiler, monitoring = self.profiler, self.monitoring
         monitoring.gauges.append(profiler.gauges)
-        monitoring.vital["profiler"] = profiler.is_alive
+        monitoring.watched.append(lambda: profiler.threads)
         self.ticker.exemplars.stacks_in = profiler.stacks_in
         profiler.samples_of = self.ticker.exemplars.samples_of
         self.figures["profiler"] = profiler.status
 
-    def _disk(self, name: str) -> DiskTier:
-        return DiskTier(self.settings.state / "cache" / name, self.settings.spill_bytes)
+    def _threads(self) -> list[Supervised]:
+        """Those of the engine itself that are to go on."""
+        disks = [disk for disk in (self.results_disk, self.embeddings_disk) if disk is not None]
+        own = [self._watcher.thread, *(disk.thread for disk in disks)]
+        return own + self.pool.threads + self.runs.scheduler.threads
+
+    def _disk(self, name: str) -> DiskTier | None:
+        """A cache on disk, or None where the disk has none to give: caches are no promise."""
+        try:
+            return DiskTier(self.settings.state / "cache" / name, self.settings.spill_bytes)
+        except (OSError, sqlite3.Error) as error:
+            self.ticker.event("failure", f"no cache of {name} on disk: {error}")
+            return None
 
     def _take_stock(self) -> dict[str, Any]:
         """Once a second: what is held, after the caches were put within the process' budget."""

@@ -22,6 +22,15 @@ HTTP statuses are found at the edge, in one table (app/api/statuses.py).
 
 from __future__ import annotations
 
+import re
+
+_FOLDERS = re.compile(r"(?<![\w/:.])(?:/[\w.@+~\-]+)+/(?=[\w.@+~\-])")
+
+
+def without_folders(words: str) -> str:
+    """Words of a system or a library without the folders of absolute paths: they stay inside."""
+    return _FOLDERS.sub("", words)
+
 
 class PyrometerError(Exception):
     """Root of every error that Pyrometer raises on purpose."""

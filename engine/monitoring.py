@@ -16,6 +16,7 @@ from engine.config import Settings
 from engine.errors import Overloaded
 from engine.executors.pool import WorkerPool
 from engine.periodic import Periodic
+from engine.supervised import Supervised
 from engine.telemetry.alerts.book import AlertBook, Event
 from engine.telemetry.alerts.notify import Dispatcher, Notification
 from engine.telemetry.alerts.preview import preview
@@ -33,15 +34,16 @@ SLO_EVERY_S, SLO_STEPS = 30.0, 60
 MAX_EVENTS = 200
 PREVIEW_S = 86_400.0
 PREVIEW_STEP_S = 30.0
-GRACE_S = 30.0
-"""Threads may take this long to begin before they are missed."""
+DOWN_SHOWN_S = 60.0
+"""A thread that died counts as down for so long, although its work was begun again."""
 
 
 Labelled = Sequence[tuple[tuple[str, ...], float]]
 
 
 class Monitoring:
-    """One engine's. gauges and vital may be added to: sources of gauges, and of life signs.
+    """One engine's. gauges and watched may be added to: sources of gauges, and of threads that
+    are to go on.
 
     trim: frees memory and says what it freed; called off the ticker.
     """
@@ -55,7 +57,7 @@ class Monitoring:
         trim: Callable[[], str],
     ) -> None:
         self.gauges: list[Callable[[], Mapping[str, float | None]]] = [self._own_gauges]
-        self.vital: dict[str, Callable[[], bool]] = {}
+        self.watched: list[Callable[[], Sequence[Supervised]]] = [self._own_threads]
         self._recorder, self._pool, self._trim = recorder, pool, trim
         self._dropped = 0
         self.ticker = Ticker(
@@ -67,16 +69,14 @@ class Monitoring:
                 settings.state, recorder.labels, settings.history_bytes, self.ticker.event
             )
             self.ticker.told.append(self.history.note_event)
-            self.vital["history"] = lambda: self.history is None or self.history.is_alive
         self.timeline = Timeline(self.ticker.ring, recorder.labels, self.history)
         self.dispatcher = Dispatcher()
         self.alerts = AlertBook(
             settings.state, self.ticker.ring, self._note, self.dispatcher.send, self._act
         )
         self._slo = Periodic("slo", SLO_EVERY_S, self.judge)
-        self.vital |= {"slo": lambda: self._slo.is_alive, "notify": self.dispatcher.is_alive}
         self.ticker.after.append(self._follow)
-        self._started_s = time.monotonic()
+        self._looked_s = time.monotonic()
 
     def start(self) -> None:
         if self.history is not None:
@@ -101,14 +101,33 @@ class Monitoring:
         return found
 
     def _own_gauges(self) -> dict[str, float | None]:
+        self._look_after_threads()
         before, self._dropped = self._dropped, self._recorder.dropped
-        return {"threads_down": float(len(self.down())), "dropped_per_s": self._dropped - before}
+        return {"threads_down": float(len(self.died())), "dropped_per_s": self._dropped - before}
+
+    def _own_threads(self) -> list[Supervised]:
+        writer = [] if self.history is None else [self.history.thread]
+        return [self.ticker.thread, self._slo.thread, self.dispatcher.thread, *writer]
+
+    def _threads(self) -> list[Supervised]:
+        return [thread for watched in self.watched for thread in watched()]
+
+    def _look_after_threads(self) -> None:
+        """Tell which have died since the last look, and begin anew what is not there."""
+        since_s, self._looked_s = self._looked_s, time.monotonic()
+        for thread in self._threads():
+            thread.revive()
+            if thread.died_s >= since_s:
+                self.ticker.event("thread", f"{thread.name} ended, and goes on: {thread.why}")
 
     def down(self) -> list[str]:
-        """Names of threads that should live and do not."""
-        if time.monotonic() - self._started_s < GRACE_S:
-            return []
-        return [name for name, is_alive in self.vital.items() if not is_alive()]
+        """Names of threads that are not there."""
+        return [thread.name for thread in self._threads() if thread.is_missing]
+
+    def died(self) -> list[str]:
+        """Names of threads that are not there, or died within DOWN_SHOWN_S."""
+        since_s = time.monotonic() - DOWN_SHOWN_S
+        return [t.name for t in self._threads() if t.is_missing or t.died_s > since_s]
 
     def _follow(self, second: Second) -> None:
         if self.history is not None:

@@ -7,11 +7,16 @@ import threading
 import time
 from collections.abc import Callable
 
+from engine.supervised import Supervised
+
 log = logging.getLogger(__name__)
 
 
 class Periodic:
-    """Calls `work` every interval_s; a call that fails or takes long delays no later one."""
+    """Calls `work` every interval_s; a call that fails or takes long delays no later one.
+
+    failures: calls that raised. thread: what it runs in, for those who look after threads.
+    """
 
     def __init__(
         self,
@@ -20,22 +25,22 @@ class Periodic:
         work: Callable[[], object],
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
+        self.failures = 0
         self._interval_s, self._work, self._monotonic = interval_s, work, monotonic
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name=f"pyrometer-{name}", daemon=True)
+        self.thread = Supervised(name, self._run)
 
     def start(self) -> None:
-        self._thread.start()
+        self.thread.start()
 
     @property
     def is_alive(self) -> bool:
-        return self._thread.is_alive()
+        return self.thread.is_alive
 
     def stop(self) -> None:
         """Return once the thread has ended, or after 2 s."""
         self._stop.set()
-        if self._thread.is_alive():
-            self._thread.join(2)
+        self.thread.join(2)
 
     def _run(self) -> None:
         due = self._monotonic() + self._interval_s
@@ -45,4 +50,5 @@ class Periodic:
                 self._work()
             except Exception:
                 # The next time must come whatever went wrong in this one.
-                log.exception("%s failed once", self._thread.name)
+                self.failures += 1
+                log.exception("%s failed once", self.thread.name)

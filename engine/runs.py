@@ -7,6 +7,7 @@ start     on a slot, alone or in a batch; equal calls share one run; told when d
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 import time
@@ -28,6 +29,7 @@ from engine.executors.scheduler import Job, Scheduler
 from engine.in_flight import InFlight
 from engine.models.loaded import LoadedModel, Run
 
+log = logging.getLogger(__name__)
 STALL_NS = 20_000_000
 """A run in a thread that must not wait, this much longer than its plan said, is counted."""
 
@@ -122,6 +124,18 @@ class Runs:
     def _execute(self, jobs: list[Job]) -> None:
         """On a slot: run flights of one kind, together where there are several."""
         flights = [job for job in jobs if isinstance(job, Flight) and self.flights.board(job)]
+        try:
+            self._execute_flights(flights)
+        except BaseException as raised:
+            # A fault of our own, or whatever ends a thread: nobody may wait for ever.
+            log.exception("runs of %s were ended", jobs[0].group)
+            error = ModelFailed(f"model {jobs[0].group!r}: its run was ended: {raised!r}")
+            now_ns = time.perf_counter_ns()
+            for flight in flights:
+                if flight.running:
+                    self.flights.land(flight, None, error, now_ns, 0)
+
+    def _execute_flights(self, flights: list[Flight]) -> None:
         began_ns = time.perf_counter_ns()
         if len(flights) > 1:
             # Whose request a batch is, nobody can say.
@@ -136,7 +150,8 @@ class Runs:
     def _fly(self, flight: Flight) -> None:
         """Run one flight alone, or find its answer on disk."""
         began_ns = time.perf_counter_ns()
-        call, error = flight.members[0], None
+        call = flight.members[0]
+        error: Exception | None = None
         run = self._read_back(call)
         hit = run is not None
         try:
@@ -161,7 +176,7 @@ class Runs:
             for call in calls:
                 parts.append(_rows_of(answer, rows, place, place + call.rows))
                 place += call.rows
-        except Exception:
+        except BaseException:
             # One of them is to blame; alone, only that one fails.
             return False
         for flight, call, part in zip(flights, calls, parts, strict=True):

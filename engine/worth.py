@@ -13,11 +13,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from engine.audited import CHILD, AuditedModel, why_not_audited
+from engine.audited import AuditedModel, rerun_child, why_not_audited
 from engine.caching.embeddings import EncoderUse
 from engine.effectiveness.auditor import Auditor, Subject
 from engine.effectiveness.audits import ModelAudits
-from engine.effectiveness.child import Child
 from engine.effectiveness.hour import Hourly
 from engine.effectiveness.savings import (
     SOURCE_AT,
@@ -65,12 +64,13 @@ class Worth:
         self._subjects: dict[tuple[str, str], AuditedModel] = {}
         self.auditor: Auditor | None = None
         if settings.audit_interval_s > 0 and settings.optimise:
-            child = Child(CHILD, settings.audit_memory_bytes, CHILD_IDLE_S, monotonic)
+            child = rerun_child(settings.audit_memory_bytes, CHILD_IDLE_S, monotonic)
             event = engine.ticker.event
             self.auditor = Auditor(
                 settings.audit_interval_s, child, self._loaded, event, DRIFT_PERCENT, monotonic
             )
-            engine.monitoring.vital["audit"] = lambda: self.auditor is None or self.auditor.is_alive
+            thread = self.auditor.thread
+            engine.monitoring.watched.append(lambda: [thread])
         engine.ticker.after.append(self.follow)
         engine.monitoring.gauges.append(self.gauges)
 

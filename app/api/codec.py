@@ -7,8 +7,11 @@ in the order of the inputs; BYTES elements are each preceded by their length, ui
 from __future__ import annotations
 
 import re
+from array import array as typed_array
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, cast
+from itertools import chain
+from typing import Any
 
 import numpy as np
 import orjson
@@ -20,11 +23,21 @@ from engine.types import NUMPY_DTYPES, datatype_of
 
 JSON_LENGTH_HEADER = "Inference-Header-Content-Length"
 MAX_INTEGER = float(2**63)
-FLOAT64 = np.dtype(np.float64)
+LENGTH_DIGITS = 12
+MAX_DIMENSIONS = 8
 SMALL = 2.0**125
 """A sum of squares below this holds no NaN, no infinity and nothing beyond 64-bit integers."""
+PLAIN = {name: NUMPY_DTYPES[name] for name in ("FP64", "FP32")}
+"""Datatypes that hold every number whose square is below SMALL."""
 _LONG_INTEGER = re.compile(rb"(?<![\d.eE+\-\"])-?\d{19,}(?![\d.eE])")
-_KINDS = {"B": "b", "F": "iuf", "I": "iu", "U": "iu"}
+_NONE = type(None)
+_TYPES: Mapping[str, frozenset[type]] = {
+    "B": frozenset({bool}),
+    "F": frozenset({bool, int, float, _NONE}),
+    "I": frozenset({bool, int}),
+    "U": frozenset({bool, int}),
+}
+"""What data may hold, by a datatype's first letter; booleans count as numbers beside numbers."""
 
 
 @dataclass(slots=True)
@@ -37,11 +50,12 @@ class V2Request:
     binary_outputs: set[str] | None = field(default_factory=set)
 
 
-def decode_request(content: bytes, json_length: str, max_elements: int) -> V2Request:
+def decode_request(content: bytes, json_length: str, max_elements: int, max_rows: int) -> V2Request:
     """An infer request from its body. Raises InvalidInput naming what is wrong."""
     binary = memoryview(b"")
     if json_length:
-        if not json_length.isdigit() or int(json_length) > len(content):
+        digits = json_length.isascii() and json_length.isdigit()
+        if not digits or len(json_length) > LENGTH_DIGITS or int(json_length) > len(content):
             raise InvalidInput(
                 f"{JSON_LENGTH_HEADER} is {json_length[:32]!r}; the body has {len(content)} bytes"
             )
@@ -52,10 +66,10 @@ def decode_request(content: bytes, json_length: str, max_elements: int) -> V2Req
         raise InvalidInput("body must be an object with a list 'inputs'")
     inputs: dict[str, np.ndarray] = {}
     for item in body["inputs"]:
-        name, array, binary = _decode_tensor(item, content, binary, max_elements)
+        name, tensor, binary = _decode_tensor(item, content, binary, (max_elements, max_rows))
         if name in inputs:
             raise InvalidInput(f"input {name[:80]!r} is given twice")
-        inputs[name] = array
+        inputs[name] = tensor
     if len(binary):
         raise InvalidInput(f"{len(binary)} bytes follow the last binary input")
     request_id = body.get("id")
@@ -69,7 +83,7 @@ def _decode_outputs(body: dict[str, Any]) -> tuple[tuple[str, ...], set[str] | N
     items = body.get("outputs", [])
     if not isinstance(items, list):
         raise InvalidInput("outputs must be a list")
-    names: list[str] = []
+    names: dict[str, None] = {}
     binary: set[str] = set()
     parameters = body.get("parameters")
     all_binary = isinstance(parameters, dict) and parameters.get("binary_data_output") is True
@@ -78,7 +92,7 @@ def _decode_outputs(body: dict[str, Any]) -> tuple[tuple[str, ...], set[str] | N
             raise InvalidInput("each of outputs must be an object with a name")
         if item["name"] in names:
             raise InvalidInput(f"output {item['name'][:80]!r} is asked for twice")
-        names.append(item["name"])
+        names[item["name"]] = None
         own = item.get("parameters")
         if (own.get("binary_data", all_binary) if isinstance(own, dict) else all_binary) is True:
             binary.add(item["name"])
@@ -86,7 +100,7 @@ def _decode_outputs(body: dict[str, Any]) -> tuple[tuple[str, ...], set[str] | N
 
 
 def _decode_tensor(
-    item: Any, content: bytes, binary: memoryview, max_elements: int
+    item: Any, content: bytes, binary: memoryview, limits: tuple[int, int]
 ) -> tuple[str, np.ndarray, memoryview]:
     if not isinstance(item, dict) or not isinstance(item.get("name"), str) or not item["name"]:
         raise InvalidInput("each of inputs must be an object with a name")
@@ -94,30 +108,35 @@ def _decode_tensor(
     datatype, shape, parameters = item.get("datatype"), item.get("shape"), item.get("parameters")
     if not isinstance(datatype, str) or datatype not in NUMPY_DTYPES:
         raise InvalidInput(f"{_label(name)} has unknown datatype {str(datatype)[:40]!r}")
-    elements = _elements(name, shape, max_elements)
+    elements = _elements(name, shape, *limits)
     if parameters is None or not isinstance(parameters, dict):
         size = None
     else:
         size = parameters.get("binary_data_size")
     if size is not None:
-        array = _from_binary(name, item, datatype, elements, binary)
-        return name, array.reshape(shape), binary[size:]
+        tensor = _from_binary(name, item, datatype, elements, binary)
+        return name, tensor.reshape(shape), binary[size:]
     data = item.get("data")
     if not isinstance(data, list):
         raise InvalidInput(f"{_label(name)} has no list 'data'")
-    if datatype == "FP64" and (plain := _plain_floats(data, elements)) is not None:
-        return name, plain.reshape(shape), binary
-    array = _from_json(_label(name), datatype, cast("list[int]", shape), elements, data, content)
-    return name, array.reshape(shape), binary
+    if data and type(data[0]) is list:
+        data = _flat(_label(name), shape, data)
+    if len(data) != elements:
+        raise InvalidInput(
+            f"{_label(name)} has {len(data)} elements; shape {shape} takes {elements}"
+        )
+    if datatype in PLAIN and (plain := plain_floats(data)) is not None:
+        return name, plain.astype(PLAIN[datatype], copy=False).reshape(shape), binary
+    return name, _from_json(_label(name), datatype, data, content).reshape(shape), binary
 
 
 def _label(name: str) -> str:
     return f"input {name[:80]!r}"
 
 
-def _elements(name: str, shape: Any, max_elements: int) -> int:
+def _elements(name: str, shape: Any, max_elements: int, max_rows: int) -> int:
     """The product of a shape. Raises InvalidInput for one that is none, or too large."""
-    elements, is_shape = 1, isinstance(shape, list) and 1 <= len(shape) <= 8
+    elements, is_shape = 1, isinstance(shape, list) and 1 <= len(shape) <= MAX_DIMENSIONS
     if is_shape:
         for size in shape:
             if type(size) is not int or size < 0:
@@ -126,28 +145,45 @@ def _elements(name: str, shape: Any, max_elements: int) -> int:
             elements *= size
     if not is_shape:
         raise InvalidInput(
-            f"{_label(name)} has shape {str(shape)[:80]}; it must be a list of sizes >= 0"
+            f"{_label(name)} has shape {str(shape)[:80]}; it must be a list of 1 to "
+            f"{MAX_DIMENSIONS} sizes >= 0"
         )
     if elements > max_elements:
         raise InvalidInput(f"{_label(name)} has {elements} elements; the limit is {max_elements}")
     if elements == 0:
         raise InvalidInput(f"{_label(name)} has 0 rows or an empty dimension; at least 1 is needed")
+    if shape[0] > max_rows:
+        raise InvalidInput(f"{_label(name)} has {shape[0]} rows; the limit is {max_rows}")
     return elements
 
 
-def _plain_floats(data: list[Any], elements: int) -> np.ndarray | None:
-    """A flat list of floats as float64, the usual case; None where it needs a closer look.
+def plain_floats(data: list[Any]) -> np.ndarray | None:
+    """A flat list of numbers as float64, the usual case; None where it needs a closer look.
 
-    A float among them makes the array float64; an integer beyond 64 bits would make the sum
-    of squares large.
+    An integer beyond 64 bits would make the sum of squares large. Never `np.array(data)`: beside
+    one long text it would make every element as long.
     """
-    try:
-        raw = np.array(data)
-    except (ValueError, OverflowError):
+    if not data or type(data[0]) is bool:
         return None
-    if raw.dtype is FLOAT64 and raw.ndim == 1 and raw.size == elements and raw.dot(raw) < SMALL:
-        return raw
-    return None
+    try:
+        plain = np.frombuffer(typed_array("d", data))
+    except (TypeError, OverflowError):
+        return None
+    return plain if plain.dot(plain) < SMALL else None
+
+
+def _flat(label: str, shape: Any, data: list[Any]) -> list[Any]:
+    """Data without its nesting, which must be the shape's. Raises InvalidInput."""
+    sizes = [len(data)]
+    while data and type(data[0]) is list and len(sizes) <= len(shape):
+        lengths = {len(part) if type(part) is list else -1 for part in data}
+        if len(lengths) != 1:
+            raise InvalidInput(f"{label} has ragged data; shape is {shape}")
+        sizes += lengths
+        data = list(chain.from_iterable(data))
+    if sizes != shape:
+        raise InvalidInput(f"{label} has data of shape {sizes}; shape says {shape}")
+    return data
 
 
 def _from_binary(
@@ -155,7 +191,9 @@ def _from_binary(
 ) -> np.ndarray:
     label, size = _label(name), item["parameters"]["binary_data_size"]
     if type(size) is not int or not 0 <= size <= len(binary):
-        raise InvalidInput(f"{label} has binary_data_size {size!r}; {len(binary)} bytes are left")
+        raise InvalidInput(
+            f"{label} has binary_data_size {str(size)[:40]}; {len(binary)} bytes are left"
+        )
     if "data" in item:
         raise InvalidInput(f"{label} has both data and binary_data_size")
     data = binary[:size]
@@ -166,6 +204,8 @@ def _from_binary(
                 f"{label} has {len(data)} bytes; {elements} of {datatype} take "
                 f"{elements * dtype.itemsize}"
             )
+        if datatype == "BOOL":
+            return np.frombuffer(data, dtype=np.uint8).astype(dtype)
         return np.frombuffer(data, dtype=dtype.newbyteorder("<")).astype(dtype)
     texts: list[str] = []
     place = 0
@@ -188,62 +228,43 @@ def _utf8(label: str, content: bytes) -> str:
         raise InvalidInput(f"{label} holds bytes that are not UTF-8") from None
 
 
-def _from_json(
-    label: str, datatype: str, shape: list[int], elements: int, data: list[Any], content: bytes
-) -> np.ndarray:
+def _from_json(label: str, datatype: str, data: list[Any], content: bytes) -> np.ndarray:
+    kinds = set(map(type, data))
     if datatype == "BYTES":
-        texts = np.array(data, dtype=object).ravel() if _nested(data) else data
-        if not all(type(text) is str for text in texts):
+        if kinds != {str}:
             raise InvalidInput(f"{label} is BYTES and holds something that is no string")
-        if len(texts) != elements:
-            raise InvalidInput(f"{label} has {len(texts)} elements; shape {shape} takes {elements}")
-        array = np.empty(elements, dtype=object)
-        array[:] = texts
-        return array
-    raw = _numbers(label, datatype, shape, data)
-    if raw.ndim != 1 and list(raw.shape) != shape:
-        raise InvalidInput(f"{label} has data of shape {list(raw.shape)}; shape says {shape}")
-    if raw.size != elements:
-        raise InvalidInput(f"{label} has {raw.size} elements; shape {shape} takes {elements}")
-    if raw.dtype.kind not in _KINDS[datatype[0]]:
+        texts = np.empty(len(data), dtype=object)
+        texts[:] = data
+        return texts
+    only_booleans = bool in kinds and kinds <= {bool, _NONE}
+    if not kinds <= _TYPES[datatype[0]] or only_booleans != (datatype == "BOOL"):
         raise InvalidInput(f"{label} holds values that are not {datatype}")
-    if datatype == "BOOL":
-        return raw
-    largest = np.nanmax(np.abs(raw), initial=0) if raw.dtype.kind != "u" else raw.max()
-    if not largest < MAX_INTEGER and _LONG_INTEGER.search(content) and datatype[0] == "F":
-        raise InvalidInput(f"{label} holds an integer beyond 64 bits")
-    return _cast(label, raw, datatype)
-
-
-def _numbers(label: str, datatype: str, shape: list[int], data: list[Any]) -> np.ndarray:
-    """Data as numpy reads it; null in a floating-point tensor is NaN."""
+    if datatype[0] == "F":
+        return _floats(label, datatype, data, content)
     try:
-        raw = np.array(data)
-    except (ValueError, OverflowError):
-        raise InvalidInput(f"{label} has ragged data; shape is {shape}") from None
-    if raw.dtype.kind == "O" and datatype[0] == "F":
-        holes = np.frompyfunc(lambda value: value is None, 1, 1)(raw).astype(bool)
-        if all(type(value) in (int, float) for value in raw[~holes]):
-            raw = np.where(holes, np.nan, raw).astype(np.float64)
-    return raw
+        return np.array(data, dtype=NUMPY_DTYPES[datatype])
+    except OverflowError:
+        raise InvalidInput(f"{label} holds a value outside {datatype}") from None
 
 
-def _nested(data: list[Any]) -> bool:
-    return bool(data) and isinstance(data[0], list)
+def _floats(label: str, datatype: str, data: list[Any], content: bytes) -> np.ndarray:
+    """Numbers as a floating-point tensor; null is NaN."""
+    raw, dtype = np.array(data, dtype=np.float64), NUMPY_DTYPES[datatype]
+    if not np.nanmax(np.abs(raw), initial=0) < MAX_INTEGER and _has_long_integer(content):
+        raise InvalidInput(f"{label} holds an integer beyond 64 bits")
+    with np.errstate(over="ignore"):
+        tensor = raw.astype(dtype, copy=False)
+    if dtype.itemsize < 8 and np.isinf(tensor).any():
+        raise InvalidInput(f"{label} holds a value beyond {datatype}")
+    return tensor
 
 
-def _cast(label: str, raw: np.ndarray, datatype: str) -> np.ndarray:
-    dtype = NUMPY_DTYPES[datatype]
-    if dtype.kind == "f":
-        with np.errstate(over="ignore"):
-            array = raw.astype(dtype)
-        if dtype.itemsize < 8 and np.isinf(array).any():
-            raise InvalidInput(f"{label} holds a value beyond {datatype}")
-        return array
-    bounds = np.iinfo(dtype)
-    if int(raw.min()) < bounds.min or int(raw.max()) > bounds.max:
-        raise InvalidInput(f"{label} holds a value outside {datatype}")
-    return raw.astype(dtype)
+def _has_long_integer(content: bytes) -> bool:
+    """True where JSON has an integer that no 64 bits hold; the parser made a float of it."""
+    return any(
+        len(digits) > 20 or not -(2**63) <= int(digits) < 2**64
+        for digits in _LONG_INTEGER.findall(content)
+    )
 
 
 def encode_answer(model: LoadedModel, run: Run, request: V2Request) -> Response:

@@ -127,7 +127,7 @@ def request_decimals(exchange: Exchange, model: LoadedModel | None = None) -> in
         return model.entry.declared.decimals if model is not None else None
     if given.lower() == b"exact":
         return None
-    if not given.isdigit() or int(given) > MOST_DECIMALS:
+    if not given.isdigit() or len(given) > 2 or int(given) > MOST_DECIMALS:
         raise InvalidInput(
             f"X-Float-Decimals is {given[:32].decode('latin-1')!r}; it must be exact or 0 to "
             f"{MOST_DECIMALS}"

@@ -18,7 +18,7 @@ PACKED = (GZIP, VARY)
 def live(exchange: Exchange) -> Response:
     """GET /performance/live?since=SEQ: the parts that changed since, and the points after it."""
     text = exchange.query("since") or "0"
-    if not text.isdigit() or len(text) > 15:
+    if not (text.isascii() and text.isdigit()) or len(text) > 15:
         raise InvalidInput(f"since is {text[:40]!r}; it must be a sequence number")
     packs = exchange.engine.settings.gzip and accepts_gzip(exchange.request.headers)
     body = exchange.engine.ticker.feed.answer(int(text), packs)

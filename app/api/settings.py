@@ -13,7 +13,7 @@ import platform
 import re
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import Field, fields
+from dataclasses import Field, asdict, fields
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -22,13 +22,15 @@ import psutil
 
 from app.exchange import Exchange, Response, json_response
 from engine.config import PREFIX, Settings
+from engine.models.confined import allowed
 from engine.models.plan_store import cpu_name
 from engine.version import VERSION
 
 GROUPS = {
     "server": (
         *("host", "port", "http_door", "http_threads"),
-        *("keep_alive_s", "read_timeout_s", "spin_us", "fast_lane", "gzip", "analysis_nulls"),
+        *("keep_alive_s", "read_timeout_s", "send_timeout_s", "spin_us"),
+        *("fast_lane", "gzip", "analysis_nulls"),
     ),
     "access": (
         *("auth", "api_key", "insecure", "allowed_hosts", "trusted_hops", "path_prefix"),
@@ -40,7 +42,10 @@ GROUPS = {
         *("models", "state", "trust_file", "preload", "model_cache_bytes"),
         *("reload_interval_s", "load_workers", "load_wait_s"),
     ),
-    "plans": ("optimise", "inline_us", "cpu_slots", "compile_timeout_s", "parity_tolerance"),
+    "plans": (
+        *("optimise", "inline_us", "cpu_slots", "compile_timeout_s", "compile_memory_bytes"),
+        "parity_tolerance",
+    ),
     "caches": (
         *("result_cache", "result_cache_bytes", "embedding_cache", "embedding_cache_bytes"),
         *("response_cache", "response_cache_bytes", "spill", "spill_bytes"),
@@ -55,7 +60,7 @@ GROUPS = {
     "audits": ("audit_interval_s", "audit_memory_bytes"),
     "limits": (
         *("max_connections", "http_queue", "model_queue", "load_queue", "shadow_queue"),
-        *("max_body_bytes", "max_elements"),
+        *("max_body_bytes", "max_elements", "max_rows"),
     ),
 }
 FURTHER = "further"
@@ -149,7 +154,11 @@ def url_words(url: str) -> str:
 
 
 def about(exchange: Exchange) -> dict[str, Any]:
-    """Versions, machine, process and the size of the state folder, bytes by part."""
+    """Versions, machine, process and the size of the state folder, bytes by part.
+
+    confinement: what processes that open models are kept from here; the first time it is asked
+    for, it is tried.
+    """
     engine, latest = exchange.engine, exchange.engine.ticker.latest
     parts, whole = folder_bytes(engine.settings.state)
     return {
@@ -162,6 +171,7 @@ def about(exchange: Exchange) -> dict[str, Any]:
         "memory_bytes": psutil.virtual_memory().total,
         "process_id": os.getpid(),
         "uptime_s": latest["time"] - latest["started"],
+        "confinement": asdict(allowed()),
         "state": {
             "folder": str(engine.settings.state.resolve()),
             "bytes": sum(parts.values()),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from app.exchange import BodyTooLarge, Header, Response, error_response
+from app.exchange import BodyTooLarge, Header, Response, UnsupportedEncoding, error_response
 from app.reports.store import UnknownReport
 from app.stored_runs import UnknownRun
 from engine.errors import (
@@ -19,10 +19,12 @@ from engine.errors import (
     UnknownExperiment,
     UnknownModel,
     UnknownProfile,
+    without_folders,
 )
 
 STATUSES: tuple[tuple[type[Exception], int], ...] = (
     (BodyTooLarge, 413),
+    (UnsupportedEncoding, 415),
     (InvalidField, 422),
     (InvalidInput, 400),
     (UnknownModel, 404),
@@ -50,5 +52,8 @@ def response_to(error: Exception) -> Response | None:
                 headers.append(("retry-after", str(max(1, round(error.retry_after_s)))))
             elif isinstance(error, ModelLoading | OverBudget):
                 headers.append(("retry-after", "1"))
-            return error_response(status, str(error), *headers)
+            elif isinstance(error, UnsupportedEncoding):
+                headers.append(("accept-encoding", "gzip, identity"))
+            words = without_folders(str(error)) if status == 503 else str(error)
+            return error_response(status, words, *headers)
     return None

@@ -75,7 +75,7 @@ def stretch_of(exchange: Exchange, window: str, prefix: str = "") -> tuple[float
 def _time(exchange: Exchange, name: str) -> float:
     given = exchange.query(name) or ""
     try:
-        value = float(given)
+        value = float(given) if given.isascii() and "_" not in given else math.nan
     except ValueError:
         value = math.nan
     if not 0 < value < 1e11:
@@ -198,7 +198,7 @@ def status(exchange: Exchange) -> Response:
             "alerts_firing": [
                 alert["key"] for alert in latest["alerts"] if alert["state"] == "firing"
             ],
-            "threads_down": monitoring.down(),
+            "threads_down": monitoring.died(),
             "history": latest["history"],
             "recorder": {
                 "enabled": engine.recorder.enabled,

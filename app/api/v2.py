@@ -7,7 +7,7 @@ from hashlib import blake2b
 
 from app.api.codec import V2Request, decode_request, encode_answer
 from app.api.inference import PendingCall, begin_record, request_decimals, wants_cache
-from app.exchange import Exchange, Pending, Response, error_response, json_response
+from app.exchange import Exchange, Pending, Request, Response, error_response, json_response
 from app.rounding import rounded
 from engine.call import Call
 from engine.errors import ModelLoading, UnknownModel
@@ -19,7 +19,8 @@ from engine.version import VERSION
 EXTENSIONS = ["binary_tensor_data", "model_repository"]
 LOOP_BYTES = 65_536
 LOOP_BINARY_BYTES = 1_048_576
-"""Bodies up to these sizes are decoded on the event loop: a fraction of a millisecond."""
+"""Bodies up to these sizes are decoded on the event loop: a fraction of a millisecond. The larger
+one is for binary numbers; texts are read one by one."""
 IF_NONE_MATCH = b"if-none-match"
 JSON_LENGTH = b"inference-header-content-length"
 PLATFORMS = {"onnx": "onnxruntime_onnx", "python": "python"}
@@ -107,6 +108,7 @@ def infer(exchange: Exchange) -> Response | Pending | None:
         exchange.body(),
         exchange.header(JSON_LENGTH),
         engine.settings.max_elements,
+        engine.settings.max_rows,
     )
     record.decode_ns = time.perf_counter_ns() - exchange.mark_ns
     try:
@@ -156,7 +158,7 @@ def may_run_on_loop(exchange: Exchange) -> bool:
     request = exchange.request
     if b"content-encoding" in request.headers:
         return False
-    if len(request.body) > (LOOP_BINARY_BYTES if JSON_LENGTH in request.headers else LOOP_BYTES):
+    if len(request.body) > LOOP_BYTES and not is_binary_numbers(request):
         return False
     args = exchange.path_args
     try:
@@ -164,6 +166,16 @@ def may_run_on_loop(exchange: Exchange) -> bool:
     except UnknownModel:
         return True
     return model is not None and not model.entry.declared.encoder
+
+
+def is_binary_numbers(request: Request) -> bool:
+    """True where a body of no more than LOOP_BINARY_BYTES is a short JSON part and numbers."""
+    given = request.headers.get(JSON_LENGTH, b"")
+    if len(request.body) > LOOP_BINARY_BYTES or not given.isdigit() or len(given) > len("65536"):
+        return False
+    head = request.body[: int(given)]
+    # An escape may hide the word.
+    return len(head) <= LOOP_BYTES and b"BYTES" not in head and b"\\" not in head
 
 
 def not_found(exchange: Exchange) -> Response:

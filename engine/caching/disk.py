@@ -13,7 +13,8 @@ from __future__ import annotations
 import logging
 import os
 import queue
-import threading
+import shutil
+import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from hashlib import blake2b
@@ -23,6 +24,7 @@ from typing import Any
 import diskcache
 
 from engine.caching.memory import Held
+from engine.supervised import Supervised
 
 log = logging.getLogger(__name__)
 DIGEST_BYTES = 16
@@ -55,24 +57,23 @@ class BytesDisk(diskcache.Disk):  # type: ignore[misc]
 
 
 class DiskTier:
-    """Payloads by key and group within a budget in bytes. A failing disk is a miss."""
+    """Payloads by key and group within a budget in bytes. A failing disk is a miss.
+
+    Raises OSError or sqlite3.Error where the folder cannot be used at all. problem: what the disk
+    said last, until it works again.
+    """
 
     def __init__(self, folder: Path, budget_bytes: int) -> None:
         self.budget_bytes = budget_bytes
         self.hits = self.misses = self.written = self.dropped = self.refused = 0
+        self.problem: str | None = None
+        self._owes_clear = False
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         os.chmod(folder, 0o700)
-        self._cache = diskcache.Cache(
-            str(folder),
-            disk=BytesDisk,
-            size_limit=budget_bytes,
-            eviction_policy="least-recently-stored",
-            timeout=BUSY_TIMEOUT_S,
-            tag_index=True,
-        )
+        self._cache = _opened(folder, budget_bytes)
         self._queue: queue.Queue[Callable[[], None] | None] = queue.Queue(MAX_QUEUED)
-        self._writer = threading.Thread(target=self._write, name="pyrometer-spill", daemon=True)
-        self._writer.start()
+        self.thread = Supervised("spill", self._write)
+        self.thread.start()
 
     def offer(self, key: bytes, make_payload: Callable[[], bytes], group: str) -> None:
         """Have a payload written soon; it is made by the writer. Never waits."""
@@ -88,20 +89,24 @@ class DiskTier:
         while (job := self._queue.get()) is not None:
             try:
                 job()
-            except Exception:
+            except Exception as error:
                 self.dropped += 1
-                log.exception("a cached value could not be written")
+                self._failed(error)
+            else:
+                self.problem = None
 
     def _store(self, key: bytes, payload: bytes, group: str) -> None:
+        if self._owes_clear:
+            self._clear_all()
         self._cache.set(key, _digest(key, payload) + payload, tag=group)
         self.written += 1
 
     def read(self, key: bytes) -> bytes | None:
         """The payload, or None where it is absent or not what was written."""
         try:
-            stored = self._cache.get(key)
-        except Exception:
-            log.exception("a cached value could not be read")
+            stored = None if self._owes_clear else self._cache.get(key)
+        except Exception as error:
+            self._failed(error)
             stored = None
         payload = self._checked(key, stored)
         if payload is None:
@@ -109,6 +114,22 @@ class DiskTier:
         else:
             self.hits += 1
         return payload
+
+    def _failed(self, error: Exception) -> None:
+        """Said once: a full disk fails for every value."""
+        if self.problem is None:
+            log.error("the cache on disk fails: %s: %s", type(error).__name__, error)
+        self.problem = f"{type(error).__name__}: {error}"
+
+    def _asked(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
+        """Rows of the index; none where it cannot be read."""
+        try:
+            # diskcache has no way to ask this.
+            found: list[tuple[Any, ...]] = self._cache._sql(query, values).fetchall()
+        except Exception as error:
+            self._failed(error)
+            return []
+        return found
 
     def _checked(self, key: bytes, stored: Any) -> bytes | None:
         if type(stored) is not bytes:
@@ -133,25 +154,43 @@ class DiskTier:
                     self._submit(job)
             self._submit(lambda: self._evict(group))
         else:
-            self._cache.clear()
+            try:
+                self._clear_all()
+            except Exception as error:
+                self._failed(error)
+
+    def _clear_all(self) -> None:
+        """Where the disk does not let go of what it has, nothing of it is read until it does."""
+        self._owes_clear = True
+        self._cache.clear()
+        self._owes_clear = False
 
     def _evict(self, group: str) -> None:
-        self._cache.evict(group)
+        try:
+            self._cache.evict(group)
+        except Exception:
+            self._owes_clear = True
+            raise
 
     def __iter__(self) -> Iterator[bytes]:
         return iter(self._cache)
 
     @property
     def items(self) -> int:
-        return len(self._cache)
+        return self._setting("count")
+
+    def _setting(self, name: str) -> int:
+        """One of the index' own counts; 0 where it cannot be read."""
+        found = self._asked("SELECT value FROM Settings WHERE key = ?", name)
+        return int(found[0][0]) if found else 0
 
     def groups(self) -> dict[str, Held]:
         """What each group has on disk: a read of the whole table."""
-        # diskcache has no way to ask this; a value lies in its row or, when large, in a file.
-        rows = self._cache._sql(
+        # A value lies in its row or, when large, in a file.
+        rows = self._asked(
             "SELECT tag, COUNT(*), SUM(size + COALESCE(LENGTH(value), 0)) FROM Cache GROUP BY tag"
         )
-        return {str(group): Held(items, size or 0) for group, items, size in rows.fetchall()}
+        return {str(group): Held(items, size or 0) for group, items, size in rows}
 
     def ages_s(self) -> tuple[float, float] | None:
         """Ages of the oldest and of the median item; None while it is empty.
@@ -159,12 +198,12 @@ class DiskTier:
         Reads half of the index of the times of storing.
         """
         asked = "SELECT store_time FROM Cache ORDER BY store_time LIMIT 1 OFFSET ?"
-        oldest = self._cache._sql(asked, (0,)).fetchone()
-        median = self._cache._sql(asked, (self.items // 2,)).fetchone() or oldest
-        if oldest is None:
+        oldest = self._asked(asked, 0)
+        median = self._asked(asked, self.items // 2) or oldest
+        if not oldest:
             return None
         now_s = time.time()
-        return max(0.0, now_s - oldest[0]), max(0.0, now_s - median[0])
+        return max(0.0, now_s - oldest[0][0]), max(0.0, now_s - median[0][0])
 
     def figures(self) -> dict[str, int]:
         """Counts, as the metrics show them."""
@@ -175,9 +214,16 @@ class DiskTier:
             "dropped": self.dropped,
             "refused": self.refused,
             "queued": self._queue.qsize(),
-            "bytes": int(self._cache.volume()),
+            "bytes": self._bytes(),
             "budget_bytes": self.budget_bytes,
         }
+
+    def _bytes(self) -> int:
+        try:
+            return int(self._cache.volume())
+        except Exception as error:
+            self._failed(error)
+            return 0
 
     def close(self, wait_s: float) -> None:
         """Write what waits, for at most wait_s."""
@@ -185,8 +231,32 @@ class DiskTier:
             self._queue.put(None, timeout=wait_s)
         except queue.Full:
             return
-        self._writer.join(wait_s)
+        self.thread.join(wait_s)
         self._cache.close()
+
+
+def _opened(folder: Path, budget_bytes: int) -> Any:
+    """The cache in a folder; what is damaged is deleted and begun anew."""
+    try:
+        return _cache_in(folder, budget_bytes)
+    except sqlite3.DatabaseError as error:
+        if isinstance(error, sqlite3.OperationalError):
+            raise  # locked, full, read-only: not damaged
+        log.error("the cache in %s is damaged and begun anew: %s", folder, error)
+        shutil.rmtree(folder)
+        folder.mkdir(mode=0o700)
+        return _cache_in(folder, budget_bytes)
+
+
+def _cache_in(folder: Path, budget_bytes: int) -> Any:
+    return diskcache.Cache(
+        str(folder),
+        disk=BytesDisk,
+        size_limit=budget_bytes,
+        eviction_policy="least-recently-stored",
+        timeout=BUSY_TIMEOUT_S,
+        tag_index=True,
+    )
 
 
 def _digest(key: bytes, payload: bytes) -> bytes:

@@ -1,9 +1,10 @@
-"""The key of a result: a 128-bit digest of everything the answer depends on."""
+"""The key of a result: a 128-bit digest of everything the answer depends on, and a checksum."""
 
 from __future__ import annotations
 
 from hashlib import blake2b
 from typing import Any
+from zlib import crc32
 
 import numpy as np
 
@@ -14,24 +15,28 @@ SAMPLE_MASK = 127
 
 
 def result_key(model_digest: bytes, inputs: Tensors, outputs: tuple[str, ...]) -> bytes:
-    """16 bytes over model version, outputs, and name, dtype, shape and bytes of each input.
+    """20 bytes over model version, outputs, and name, dtype, shape and bytes of each input.
 
     inputs: bound tensors, C-contiguous; text is length-prefixed, so that ["ab"] and
     ["a", "b"] differ. BLAKE2b at 128 bits: a collision among 10^12 results has a
-    probability below 10^-14.
+    probability below 10^-14. The CRC-32 of the same after it has nothing in common with it:
+    were there two inputs of one digest, they would still be kept apart.
     """
-    digest = _begin(model_digest, outputs)
+    digest, check = _begin(model_digest, outputs)
     for name in sorted(inputs):
         array = inputs[name]
-        _begin_tensor(digest, name, array)
+        check = _begin_tensor(digest, check, name, array)
         if array.dtype.kind == "O":
             for text in array.ravel():
                 content = _encoded(text)
-                digest.update(len(content).to_bytes(8, "little"))
-                digest.update(content)
+                prefixed = len(content).to_bytes(8, "little") + content
+                digest.update(prefixed)
+                check = crc32(prefixed, check)
         else:
-            digest.update(np.ascontiguousarray(array).data)
-    return bytes(digest.digest())
+            flat = np.ascontiguousarray(array).data
+            digest.update(flat)
+            check = crc32(flat, check)
+    return _ended(digest, check)
 
 
 def is_sampled(inputs: Tensors) -> bool:
@@ -50,29 +55,35 @@ class MatrixKey:
 
     def __init__(self, model_digest: bytes, name: str, outputs: tuple[str, ...]) -> None:
         self._model_digest, self._name, self._outputs = model_digest, name, outputs
-        self._begun: dict[tuple[int, ...], Any] = {}
+        self._begun: dict[tuple[int, ...], tuple[Any, int]] = {}
 
     def __call__(self, matrix: np.ndarray) -> bytes:
-        """16 bytes. matrix: float64 (rows, width), C-contiguous."""
+        """20 bytes. matrix: float64 (rows, width), C-contiguous."""
         begun = self._begun.get(matrix.shape)
         if begun is None:
-            begun = _begin(self._model_digest, self._outputs)
-            _begin_tensor(begun, self._name, matrix)
+            digest, check = _begin(self._model_digest, self._outputs)
+            begun = digest, _begin_tensor(digest, check, self._name, matrix)
             if len(self._begun) < MAX_BEGUN:
                 self._begun[matrix.shape] = begun
-        digest = begun.copy()
+        digest = begun[0].copy()
         digest.update(matrix.data)
-        return bytes(digest.digest())
+        return _ended(digest, crc32(matrix.data, begun[1]))
 
 
-def _begin(model_digest: bytes, outputs: tuple[str, ...]) -> Any:
-    digest = blake2b(model_digest, digest_size=16)
-    digest.update("\0".join(outputs).encode())
-    return digest
+def _begin(model_digest: bytes, outputs: tuple[str, ...]) -> tuple[Any, int]:
+    digest, named = blake2b(model_digest, digest_size=16), "\0".join(outputs).encode()
+    digest.update(named)
+    return digest, crc32(named, crc32(model_digest))
 
 
-def _begin_tensor(digest: Any, name: str, array: np.ndarray) -> None:
-    digest.update(f"\0{name}\0{array.dtype.str}{array.shape}".encode())
+def _begin_tensor(digest: Any, check: int, name: str, array: np.ndarray) -> int:
+    described = f"\0{name}\0{array.dtype.str}{array.shape}".encode()
+    digest.update(described)
+    return crc32(described, check)
+
+
+def _ended(digest: Any, check: int) -> bytes:
+    return bytes(digest.digest()) + check.to_bytes(4, "little")
 
 
 def _encoded(text: str | bytes) -> bytes:

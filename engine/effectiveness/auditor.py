@@ -21,6 +21,7 @@ import numpy as np
 from engine.effectiveness.audits import Audit, Example, ModelAudits
 from engine.effectiveness.child import Child, ChildFailed
 from engine.periodic import Periodic
+from engine.supervised import Supervised
 
 log = logging.getLogger(__name__)
 CPU_SHARE = 0.03
@@ -116,8 +117,8 @@ class Auditor:
         self._periodic.start()
 
     @property
-    def is_alive(self) -> bool:
-        return self._periodic.is_alive
+    def thread(self) -> Supervised:
+        return self._periodic.thread
 
     def pace(self, interval_s: float) -> None:
         """Audit this often from now on; 0 never, and what waits is dropped."""

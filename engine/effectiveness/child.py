@@ -12,9 +12,8 @@ import os
 import pickle
 import select
 import subprocess
-import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,18 +31,20 @@ class ChildFailed(Exception):
 class Child:
     """For one thread; `end` is for any.
 
-    module: run with `python -m`. most_bytes: resident memory over which it is ended after its
-    job; it is told as its argument too, so that it can limit itself.
+    command: what starts it. most_bytes: resident memory over which it is ended after its job.
+    environ: what it sees of an environment; None is all of this process'.
     """
 
     def __init__(
         self,
-        module: str,
+        command: Sequence[str],
         most_bytes: int,
         idle_s: float,
         monotonic: Callable[[], float] = time.monotonic,
+        environ: Mapping[str, str] | None = None,
     ) -> None:
-        self._module, self._most_bytes, self._idle_s = module, most_bytes, idle_s
+        self._command, self._most_bytes, self._idle_s = tuple(command), most_bytes, idle_s
+        self._environ = environ
         self._monotonic = monotonic
         self._process: subprocess.Popen[bytes] | None = None
         self._closed = False
@@ -87,11 +88,12 @@ class Child:
         if self._closed:
             raise ChildFailed("closed")
         process = subprocess.Popen(
-            [sys.executable, "-m", self._module, str(self._most_bytes)],
+            self._command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             cwd=Path(__file__).parent.parent.parent,
+            env=self._environ,
         )
         assert process.stdin is not None
         assert process.stdout is not None

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable
 
 from engine.errors import Overloaded
+from engine.supervised import Supervised
 
 log = logging.getLogger(__name__)
 
@@ -25,7 +26,7 @@ class WorkerPool:
         self._queue: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self.max_queued = max_queued
         self.workers = workers
-        self._threads: list[threading.Thread] = []
+        self.threads: list[Supervised] = []
         self._lock = threading.Lock()
         self._closed = False
 
@@ -34,19 +35,29 @@ class WorkerPool:
         return self._queue.qsize()
 
     def submit(self, job: Callable[[], None]) -> None:
-        """Queue a job. Raises Overloaded at once when the queue is full or the pool closed."""
+        """Queue a job.
+
+        Raises Overloaded at once when the queue is full, the pool closed, or no thread to be had.
+        """
         with self._lock:
             if self._closed:
                 raise Overloaded(f"{self.name} pool is closed")
             if self._queue.qsize() >= self.max_queued:
                 raise Overloaded(f"{self.name} pool has {self.max_queued} jobs waiting, its limit")
+            if len(self.threads) < self.workers:
+                self._add_thread()
             self._queue.put(job)
-            if len(self._threads) < self.workers:
-                thread = threading.Thread(
-                    target=self._work, name=f"pyrometer-{self.name}", daemon=True
-                )
-                self._threads.append(thread)
-                thread.start()
+
+    def _add_thread(self) -> None:
+        """One more, or those that are there must do."""
+        thread = Supervised(self.name, self._work)
+        try:
+            thread.start()
+        except RuntimeError as error:
+            if not self.threads:
+                raise Overloaded(f"the {self.name} pool has no thread: {error}") from None
+            return
+        self.threads.append(thread)
 
     def _work(self) -> None:
         while (job := self._queue.get()) is not None:
@@ -54,7 +65,7 @@ class WorkerPool:
                 self.busy += 1
             try:
                 job()
-            except Exception:
+            except BaseException:
                 # A job reports to whoever waits for it; here it must only not end the thread.
                 self.failures += 1
                 log.exception("a job of the %s pool failed", self.name)
@@ -71,9 +82,9 @@ class WorkerPool:
                     self._queue.get_nowait()
                 except queue.Empty:
                     break
-            for _ in self._threads:
+            for _ in self.threads:
                 self._queue.put(None)
-        for thread in self._threads:
+        for thread in self.threads:
             thread.join(wait_s)
 
 

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 
 from engine.batching.policy import ALONE, BatchPolicy
 from engine.errors import Overloaded
+from engine.supervised import Supervised
 
 log = logging.getLogger(__name__)
 LONGEST_RETRY_S = 60.0
@@ -74,11 +75,13 @@ class Scheduler:
         self._execute = execute
         self._groups: OrderedDict[str, _Group] = OrderedDict()
         self._changed = threading.Condition()
-        self._threads: list[threading.Thread] = []
+        self.threads: list[Supervised] = []
         self._closed = False
 
     def submit(self, job: Job) -> None:
-        """Queue a job. Raises Overloaded at once when its group's queue is full."""
+        """Queue a job. Raises Overloaded at once when its group's queue is full, or no thread is
+        there to take it and none to be had.
+        """
         with self._changed:
             if self._closed:
                 raise Overloaded("the server is stopping")
@@ -89,23 +92,30 @@ class Scheduler:
                     f"{self.max_queued} requests wait for model {job.group!r}, the limit",
                     self._retry_after_s(group),
                 )
+            idle = len(self.threads) - self.counts.running
+            if len(self.threads) < self.slots and self.counts.queued >= idle:
+                self._start_thread(job.group, group)
             job.queued_ns = time.perf_counter_ns()
             group.jobs.append(job)
             self.counts.queued += 1
-            idle = len(self._threads) - self.counts.running
-            if len(self._threads) < self.slots and self.counts.queued > idle:
-                self._start_thread()
             self._changed.notify()
 
     def _retry_after_s(self, group: _Group) -> float:
         waiting_s = len(group.jobs) * group.run_s / self.slots
         return float(min(LONGEST_RETRY_S, max(1.0, math.ceil(waiting_s))))
 
-    def _start_thread(self) -> None:
-        name = f"pyrometer-slot-{len(self._threads)}"
-        thread = threading.Thread(target=self._work, name=name, daemon=True)
-        self._threads.append(thread)
-        thread.start()
+    def _start_thread(self, name: str, group: _Group) -> None:
+        """One slot more, or those that are there must do."""
+        thread = Supervised(f"slot-{len(self.threads)}", self._work)
+        try:
+            thread.start()
+        except RuntimeError as error:
+            if not self.threads:
+                self.counts.refused += 1
+                self._forget_idle(name, group)
+                raise Overloaded(f"no thread to run model {name!r}: {error}") from None
+            return
+        self.threads.append(thread)
 
     def waiting(self, name: str) -> tuple[int, int]:
         """Jobs of a group that wait, and its runs under way."""
@@ -136,7 +146,8 @@ class Scheduler:
                 self._execute(jobs)
             except Exception:
                 log.exception("a run of %s failed outside its own handling", jobs[0].group)
-            self._ended(jobs, (time.perf_counter_ns() - started_ns) / 1e9)
+            finally:
+                self._ended(jobs, (time.perf_counter_ns() - started_ns) / 1e9)
 
     def _take(self) -> list[Job]:
         """The next jobs to run together, once there are some; empty when closed."""
@@ -199,5 +210,5 @@ class Scheduler:
             self._closed = True
             self._changed.notify_all()
         end = time.monotonic() + wait_s
-        for thread in self._threads:
+        for thread in self.threads:
             thread.join(max(0.0, end - time.monotonic()))

@@ -19,6 +19,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from engine.supervised import Supervised
+
 log = logging.getLogger(__name__)
 MOST_BYTES = 16 * 1024 * 1024
 MOST_SHARE = 0.5
@@ -57,7 +59,7 @@ class Shadow(Generic[T]):
         self._bytes = 0
         self._changed = threading.Condition()
         self._stopped = threading.Event()
-        self._thread: threading.Thread | None = None
+        self._thread: Supervised | None = None
 
     @property
     def queued(self) -> int:
@@ -74,10 +76,13 @@ class Shadow(Generic[T]):
             self._jobs.append((job, size_bytes))
             self._bytes += size_bytes
             if self._thread is None:
-                self._thread = threading.Thread(
-                    target=self._run, name="pyrometer-shadow", daemon=True
-                )
-                self._thread.start()
+                thread = Supervised("shadow", self._run)
+                try:
+                    thread.start()
+                except RuntimeError as error:
+                    log.error("answers are not compared for now: %s", error)
+                else:
+                    self._thread = thread
             self._changed.notify()
         return True
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from engine.batching.policy import ALONE, Lanes, policy_of, quick_rows
-from engine.errors import InvalidInput, ModelFailed
+from engine.errors import InvalidInput, ModelFailed, without_folders
 from engine.models.backends import Backend
 from engine.models.forms import open_any
 from engine.models.oracle import Oracle, describe, open_oracle
@@ -27,6 +27,8 @@ from engine.types import NUMPY_DTYPES
 log = logging.getLogger(__name__)
 WARM_UP_ROWS = (1, 8, 32)
 MAX_STALLS = 3
+RAISED = (Exception, SystemExit)
+"""What a model may raise. One that calls `sys.exit` ends no thread of the server."""
 
 Notice = Callable[[str], None]
 Opened = Callable[["LoadedModel", int], None]
@@ -168,7 +170,7 @@ class LoadedModel:
             return self._run_fallback(inputs, outputs, {}, self._fallbacks)
         try:
             return Run(_read_only(backend.run(inputs, outputs)), backend.name)
-        except Exception as error:
+        except RAISED as error:
             # A backend may raise anything; whoever stands in tells whose fault it is.
             failed = {backend.name: _words(error)}
             return self._run_fallback(inputs, outputs, failed, self._fallbacks)
@@ -211,7 +213,7 @@ class LoadedModel:
                 if not backend.covers.issuperset(outputs):
                     continue
                 answers = backend.run(inputs, outputs)
-            except Exception as error:
+            except RAISED as error:
                 failed[form] = _words(error)
                 continue
             if failed:
@@ -238,7 +240,7 @@ class LoadedModel:
                 backend, _ = self._forms.open(oracle)
                 default = (self.signature.outputs[0].name,)
                 backend.run(self.signature.bind(self.sample_rows(self._least_rows)), default)
-            except Exception:
+            except RAISED:
                 self._take_out(failed, None)
             else:
                 return InvalidInput(f"model {self.name!r} refuses these rows: {why}")
@@ -287,9 +289,9 @@ def _read_only(answers: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     return answers
 
 
-def _words(error: Exception) -> str:
+def _words(error: BaseException) -> str:
     first_line = (str(error).strip().splitlines() or [""])[0]
-    return f"{type(error).__name__}: {first_line[:200]}"
+    return f"{type(error).__name__}: {without_folders(first_line)[:200]}"
 
 
 def _samples_of(entry: ModelEntry, plan: Plan) -> dict[str, np.ndarray]:

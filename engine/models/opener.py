@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from engine.batching.policy import Lanes
+from engine.errors import ArtefactError
+from engine.models import confined
 from engine.models.loaded import LoadedModel, open_planned, open_unplanned
 from engine.models.plan import Plan
 from engine.models.plan_store import PlanStore
@@ -73,11 +75,18 @@ class PlanningOpener:
     def open(self, entry: ModelEntry, plan: Plan | None) -> LoadedModel:
         assert plan is not None, "this opener always plans"
         treatment = self._treatments.get(entry.key, AS_IS)
-        folder, trust = self._store.folder(entry), self._store.trust
-        model = open_planned(entry, plan, folder, trust, treatment)
+        try:
+            model = self._opened(entry, plan, treatment)
+        except (ArtefactError, OSError):
+            if self._store.read(entry) is not None:
+                raise  # its files are there: it is the model
+            model = self._opened(entry, self._store.make(entry, self._watch), treatment)
         model.warm_up()
         model.place(treatment.lanes_of(self._lanes))
         return model
+
+    def _opened(self, entry: ModelEntry, plan: Plan, treatment: Treatment) -> LoadedModel:
+        return open_planned(entry, plan, self._store.folder(entry), self._store.trust, treatment)
 
     def _watch(self, child: subprocess.Popen[bytes]) -> None:
         with self._lock:
@@ -85,7 +94,7 @@ class PlanningOpener:
             self._children.add(child)
             closed = self._closed
         if closed:
-            child.kill()
+            confined.end(child)
 
     def close(self) -> None:
         with self._lock:
@@ -93,4 +102,4 @@ class PlanningOpener:
             children = list(self._children)
         for child in children:
             if child.poll() is None:
-                child.kill()
+                confined.end(child)

@@ -13,18 +13,23 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import json
+import logging
+import math
 import os
 import platform
+import re
 import shutil
+import stat
 import subprocess
-import sys
 import tempfile
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
+from typing import IO
 
-from engine.config import Settings
+from engine.config import MIB, Settings
 from engine.errors import ArtefactError, ModelFailed
+from engine.models import confined
 from engine.models.files import private_folder, sha256_of
 from engine.models.plan import FORMAT, Candidate, Plan, plan_from_dict
 from engine.models.repository import ModelEntry
@@ -42,6 +47,16 @@ UNREADABLE = (
     StopIteration,
 )
 """What reading a damaged or foreign plan may raise."""
+TOURNAMENT = "engine.models.tournament"
+MEMORY_SETTING = "compile_memory_bytes"
+OUT_OF_MEMORY = re.compile(r"MemoryError|.*(bad_alloc|Cannot allocate memory|Unable to allocate)")
+MOST_WORDS_BYTES = 65_536
+MOST_PLAN_BYTES = 16 * MIB
+log = logging.getLogger(__name__)
+
+
+class ScratchLost(ModelFailed):
+    """The folder that a plan was made in was deleted meanwhile."""
 
 
 @cache
@@ -75,6 +90,8 @@ def cpu_name() -> str:
 def verify_files(folder: Path, candidate: Candidate) -> None:
     """Raises ArtefactError or OSError unless a form's files are those its plan lists."""
     for name, digest in candidate.files.items():
+        if Path(name).name != name or (folder / name).is_symlink():
+            raise ArtefactError(f"{name[:80]!r} of {candidate.form} is no file of its plan")
         if sha256_of(folder / name) != digest:
             raise ArtefactError(f"{name} of {candidate.form} is not what its plan lists")
 
@@ -83,12 +100,19 @@ class PlanStore:
     """Reads plans, and makes those that are missing in a child process."""
 
     def __init__(
-        self, state: Path, tolerance: float, compile_timeout_s: float, trust: TrustFile
+        self,
+        state: Path,
+        tolerance: float,
+        compile_timeout_s: float,
+        trust: TrustFile,
+        compile_memory_bytes: int = 4096 * MIB,
     ) -> None:
         self.trust = trust
         self._root = private_folder(private_folder(state) / "plans")
         self._tolerance = tolerance
         self._compile_timeout_s = compile_timeout_s
+        cpu_s = math.ceil(compile_timeout_s) * (os.cpu_count() or 1)
+        self.limits = confined.Limits(compile_memory_bytes, cpu_s)
 
     @classmethod
     def of(cls, settings: Settings, trust: TrustFile | None = None) -> PlanStore:
@@ -98,6 +122,7 @@ class PlanStore:
             settings.parity_tolerance,
             settings.compile_timeout_s,
             trust or TrustFile(settings.trust_file),
+            settings.compile_memory_bytes,
         )
 
     def key(self, entry: ModelEntry) -> str:
@@ -131,21 +156,34 @@ class PlanStore:
         ArtefactError when what the child left behind does not verify.
         """
         self.trust.require(entry)
-        scratch = Path(tempfile.mkdtemp(prefix="making-", dir=self._root))
+        try:
+            self._make_in_scratch(entry, watch)
+        except ScratchLost:
+            self._make_in_scratch(entry, watch)
+        plan = self.read(entry)
+        if plan is None:
+            raise ArtefactError(f"{entry.name}/{entry.version}: the new plan does not verify")
+        return plan
+
+    def _make_in_scratch(
+        self, entry: ModelEntry, watch: Callable[[subprocess.Popen[bytes]], None]
+    ) -> None:
+        """Raises ScratchLost where somebody deleted the folder meanwhile: it is a cache."""
+        scratch = Path(tempfile.mkdtemp(prefix="making-", dir=private_folder(self._root)))
         try:
             self._run_child(entry, scratch, watch)
-            text = (scratch / "plan.json").read_text()
+            text = _plan_left_in(scratch, f"{entry.name}/{entry.version}")
             envelope = {"sha256": hashlib.sha256(text.encode()).hexdigest(), "plan": text}
             (scratch / "plan.json").write_text(json.dumps(envelope))
             folder = self.folder(entry)
             shutil.rmtree(folder, ignore_errors=True)
             os.rename(scratch, folder)
+        except (OSError, ModelFailed) as error:
+            if not scratch.is_dir():
+                raise ScratchLost(str(error)) from error
+            raise
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
-        plan = self.read(entry)
-        if plan is None:
-            raise ArtefactError(f"{entry.name}/{entry.version}: the new plan does not verify")
-        return plan
 
     def _run_child(
         self, entry: ModelEntry, folder: Path, watch: Callable[[subprocess.Popen[bytes]], None]
@@ -158,23 +196,50 @@ class PlanStore:
             "trust_file": str(self.trust.path.resolve()),
             "also_trusted": sorted(self.trust.also),
         }
-        child = subprocess.Popen(
-            [sys.executable, "-m", "engine.models.tournament"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            cwd=Path(__file__).parent.parent.parent,
-        )
-        watch(child)
-        try:
-            _, complaint = child.communicate(json.dumps(job).encode(), self._compile_timeout_s)
-        except subprocess.TimeoutExpired:
-            child.kill()
-            child.communicate()
+        name = f"{entry.name}/{entry.version}"
+        _say_once(confined.allowed().words)
+        with tempfile.TemporaryFile() as told, tempfile.TemporaryFile() as complaint:
+            told.write(json.dumps(job).encode())
+            told.seek(0)
+            child = confined.start(self.limits, TOURNAMENT, told, complaint)
+            watch(child)
+            status = confined.finish(child, self._compile_timeout_s)
+            words = _last_line(complaint)
+        if status is None:
             raise ModelFailed(
-                f"{entry.name}/{entry.version}: its plan took over {self._compile_timeout_s:g} s"
-            ) from None
-        if child.returncode != 0:
-            words = complaint.decode(errors="replace").strip().splitlines()
-            last = words[-1] if words else f"exit status {child.returncode}"
-            raise ModelFailed(f"{entry.name}/{entry.version} cannot be loaded: {last}")
+                f"{name}: its plan took over {self._compile_timeout_s:g} s (compile_timeout_s)"
+            )
+        if status != 0:
+            if status != 1 or not words:
+                words = confined.how_it_ended(status, self.limits)
+            elif OUT_OF_MEMORY.match(words):
+                words = f"{words}; it may take {self.limits.memory_bytes} bytes ({MEMORY_SETTING})"
+            raise ModelFailed(f"{name} cannot be loaded: {words}")
+
+
+@cache
+def _say_once(words: str) -> None:
+    log.info("%s", words)
+
+
+def _last_line(file: IO[bytes]) -> str:
+    """The last line of what a child said on its standard error."""
+    end = file.seek(0, os.SEEK_END)
+    file.seek(max(0, end - MOST_WORDS_BYTES))
+    lines = file.read().decode(errors="replace").strip().splitlines()
+    return lines[-1] if lines else ""
+
+
+def _plan_left_in(folder: Path, name: str) -> str:
+    """The plan that a child wrote. Raises ModelFailed where it left none, or no plain file."""
+    try:
+        descriptor = os.open(folder / "plan.json", os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        with os.fdopen(descriptor, "rb") as file:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                raise ModelFailed(f"{name} cannot be loaded: its child left no plan")
+            content = file.read(MOST_PLAN_BYTES + 1)
+        if len(content) > MOST_PLAN_BYTES:
+            raise ModelFailed(f"{name}: its plan is over {MOST_PLAN_BYTES} bytes")
+        return content.decode()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ModelFailed(f"{name} cannot be loaded: its child left no plan") from error

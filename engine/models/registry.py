@@ -28,6 +28,7 @@ from engine.errors import (
     Overloaded,
     PyrometerError,
     UnknownModel,
+    without_folders,
 )
 from engine.models.loaded import LoadedModel
 from engine.models.model_toml import NEWEST
@@ -363,16 +364,17 @@ class Registry:
         self, slot: Slot, entry: ModelEntry, future: Future[LoadedModel], error: PyrometerError
     ) -> None:
         fallback: Slot | None = None
+        words = without_folders(str(error))
         with self._lock:
             self._ended(slot, future)
             if slot.model is not None or slot.loading is not None:
-                slot.problem = str(error)
+                slot.problem = words
             elif isinstance(error, OverBudget | Overloaded):
                 # Not the model's fault: the next request tries again.
-                slot.state, slot.problem = "cold", str(error)
+                slot.state, slot.problem = "cold", words
                 slot.no_room = slot.preloading
             else:
-                slot.entry, slot.state, slot.error = entry, "failed", str(error)
+                slot.entry, slot.state, slot.error = entry, "failed", words
                 fallback = self._fall_back(slot) if self.serves(slot) else None
         goes_on = slot.model is not None or not self.serves(slot)
         self._on_event("failure", f"{error}{'; the version before goes on' if goes_on else ''}")

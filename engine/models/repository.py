@@ -30,7 +30,7 @@ from engine.models.files import sha256_of
 from engine.models.model_toml import NAME_PATTERN, NEWEST, Declaration, parse_model_toml
 
 VERSION_PATTERN = re.compile(r"[1-9][0-9]{0,8}")
-HELD_OUT = "held_out.npz"
+SAMPLES, HELD_OUT = "samples.npz", "held_out.npz"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,7 @@ class ModelEntry:
 
         Raises ArtefactError for a file that numpy cannot read without pickle.
         """
-        return self._arrays("samples.npz")
+        return self._arrays(SAMPLES)
 
     def held_out(self) -> dict[str, np.ndarray]:
         """Held-out rows by input name, and their true answers as `target`; or empty."""
@@ -83,6 +83,7 @@ class ModelEntry:
         path = self.folder / file
         if not path.is_file():
             return {}
+        refuse_link(path)
         try:
             with np.load(path, allow_pickle=False) as archive:
                 return {name: _tensor(archive[name]) for name in archive.files}
@@ -137,6 +138,12 @@ def read_version(folder: Path, version: str) -> ModelEntry:
     return _read_version(folder.name, folder / version, declared)
 
 
+def refuse_link(path: Path) -> None:
+    """Raises ArtefactError for a symbolic link: it may lead out of the repository."""
+    if path.is_symlink():
+        raise ArtefactError(f"{path.parent.name}/{path.name} is a symbolic link; links are refused")
+
+
 def _model_folder(folder: Path) -> tuple[Declaration, list[Path]]:
     if not NAME_PATTERN.fullmatch(folder.name):
         raise ArtefactError(f"{folder.name!r} is no model name; use letters, digits, '_', '.', '-'")
@@ -145,6 +152,7 @@ def _model_folder(folder: Path) -> tuple[Declaration, list[Path]]:
             f"{folder.name} is a symbolic link; links out of the repository are refused"
         )
     toml_path = folder / "model.toml"
+    refuse_link(toml_path)
     declared = parse_model_toml(toml_path.read_bytes() if toml_path.is_file() else b"")
     versions = [d for d in folder.iterdir() if d.is_dir() and VERSION_PATTERN.fullmatch(d.name)]
     if not versions:
@@ -155,6 +163,8 @@ def _model_folder(folder: Path) -> tuple[Declaration, list[Path]]:
 def _read_version(name: str, folder: Path, declared: Declaration) -> ModelEntry:
     artefact = find_artefact(folder)
     metadata_path = folder / "metadata.json"
+    for beside in (metadata_path, folder / SAMPLES, folder / HELD_OUT):
+        refuse_link(beside)
     metadata = json.loads(metadata_path.read_bytes()) if metadata_path.is_file() else {}
     if not isinstance(metadata, dict):
         raise ArtefactError(f"{name}/{folder.name}/metadata.json is no JSON object")

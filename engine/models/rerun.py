@@ -1,8 +1,8 @@
-"""Rows that were served, run again by the model as it is: `python -m engine.models.rerun BYTES`.
+"""Rows that were served, run again by the model as it is: `python -m engine.models.rerun`.
 
 stdin: jobs, each 4 bytes of length and a pickle, from the process that started this one and
-from nobody else. stdout: a line of JSON for each. It ends with its stdin. BYTES: of data that
-it may allocate.
+from nobody else. stdout: a line of JSON for each. It ends with its stdin. What it may take is
+for `engine.models.confined` to say.
 
     job     {model, version, digest, trust_file, also_trusted, plan, folder: of the model;
              form: that answered; inputs, outputs: arrays}
@@ -14,7 +14,6 @@ from __future__ import annotations
 import hashlib
 import json
 import pickle
-import resource
 import statistics
 import sys
 import time
@@ -174,8 +173,6 @@ def answer_all(jobs: BinaryIO, answers: BinaryIO) -> None:
 def main() -> int:
     """Entry of the child process."""
     warnings.simplefilter("ignore")
-    most_bytes = int(sys.argv[1])
-    resource.setrlimit(resource.RLIMIT_DATA, (most_bytes, most_bytes))
     # What a model prints must not be taken for an answer.
     answers, sys.stdout = sys.stdout.buffer, sys.stderr
     answer_all(sys.stdin.buffer, answers)

@@ -87,7 +87,8 @@ class Signature:
         known = self._output_names
         for name in names:
             if name not in known:
-                raise InvalidInput(f"output {name!r} is unknown; it has {', '.join(sorted(known))}")
+                some = ", ".join(sorted(known))
+                raise InvalidInput(f"output {name[:80]!r} is unknown; it has {some}")
         return names
 
     @cached_property

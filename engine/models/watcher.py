@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from engine.periodic import Periodic
+from engine.supervised import Supervised
 
 Fingerprint = frozenset[tuple[str, int, int, int]]
 
@@ -49,6 +50,10 @@ class Watcher:
         self._settled = now
         self._on_change()
         return True
+
+    @property
+    def thread(self) -> Supervised:
+        return self._periodic.thread
 
     def start(self) -> None:
         self._periodic.start()

@@ -25,6 +25,7 @@ import orjson
 from engine.files import write_atomically
 from engine.profiling.calltree import CallTree, Context, Frame
 from engine.profiling.slices import Counts, Slice
+from engine.supervised import Supervised
 
 log = logging.getLogger(__name__)
 DAY_S = 86_400
@@ -49,16 +50,14 @@ class Minutes:
         self._wake, self._closing = threading.Event(), threading.Event()
         self.problem: str | None = None
         self.used_bytes = 0
-        self._thread = threading.Thread(
-            target=self._run, name="pyrometer-profile-writer", daemon=True
-        )
+        self.thread = Supervised("profile-writer", self._run)
 
     def start(self) -> None:
-        self._thread.start()
+        self.thread.start()
 
     @property
     def is_alive(self) -> bool:
-        return self._thread.is_alive()
+        return self.thread.is_alive
 
     def offer(self, minute: Slice) -> None:
         """Have a minute written; start_s and end_s in UTC."""
@@ -69,8 +68,7 @@ class Minutes:
         """Write what waits and end the writer, or leave it after wait_s."""
         self._closing.set()
         self._wake.set()
-        if self._thread.is_alive():
-            self._thread.join(wait_s)
+        self.thread.join(wait_s)
 
     def _run(self) -> None:
         while not self._closing.is_set() or self._waiting:

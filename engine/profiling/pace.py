@@ -19,6 +19,8 @@ import threading
 import time
 from collections.abc import Callable
 
+from engine.supervised import Supervised
+
 log = logging.getLogger(__name__)
 MAX_HZ = 999
 LEAST_LEAD_NS, MOST_LEAD_NS = 200_000, 4_000_000
@@ -77,14 +79,14 @@ class Pace:
         self._stopped = False
         self._changed = threading.Event()
         self._doze = doze or self._changed.wait
-        self._thread = threading.Thread(target=self._run, name="pyrometer-sampler", daemon=True)
+        self.thread = Supervised("sampler", self._run)
 
     def start(self) -> None:
-        self._thread.start()
+        self.thread.start()
 
     @property
     def is_alive(self) -> bool:
-        return self._thread.is_alive()
+        return self.thread.is_alive
 
     def set(self, hz: float) -> None:
         """Another rate from the next look on."""
@@ -95,8 +97,7 @@ class Pace:
         """Return once the thread has ended, or after 2 s."""
         self._stopped = True
         self._changed.set()
-        if self._thread.is_alive():
-            self._thread.join(2)
+        self.thread.join(2)
 
     def _run(self) -> None:
         # Linux: wake this thread within a microsecond of its time, not within fifty.

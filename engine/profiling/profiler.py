@@ -28,6 +28,7 @@ from engine.profiling.pace import Pace
 from engine.profiling.sampler import Sample, Sampler
 from engine.profiling.slices import GROWING_NODES, Counts, Slice, Slices, summed, together
 from engine.profiling.tree import merge, select, without_contexts
+from engine.supervised import Supervised
 
 KEEP_EVERY_S = 1.0
 MANY_CONTEXTS = 500
@@ -130,9 +131,11 @@ class Profiler:
         if self.minutes is not None:
             self.minutes.close()
 
-    def is_alive(self) -> bool:
-        writes = self.minutes is None or self.minutes.is_alive
-        return self.pace.is_alive and self._keeper.is_alive and writes
+    @property
+    def threads(self) -> list[Supervised]:
+        """What is to go on while it runs."""
+        writer = [] if self.minutes is None else [self.minutes.thread]
+        return [self.pace.thread, self._keeper.thread, *writer]
 
     # between the parts
 

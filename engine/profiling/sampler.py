@@ -33,7 +33,9 @@ from engine.profiling.walk import MAX_DEPTH, walk
 MOST_PURSE = 4
 """A purse holds at most so many times what passed since the last look."""
 DEEPER = Frame("(outer frames left out)", "", "", 0)
-NEWEST = 8192
+NEWEST, NEWEST_NS = 8192, 120 * 10**9
+"""How many of the newest samples are kept, and for how long: whoever asks for a request's stacks
+does so within seconds of its end."""
 WAITS = frozenset(
     {
         *("acquire", "wait", "sleep", "select", "poll", "epoll", "accept", "recv", "recv_into"),
@@ -144,6 +146,8 @@ class Sampler:
         self._add(context, thread.stack, wall_ns, cpu_ns)
         if mark is not None:
             named = self.contexts.table[context]
+            while self.newest and self.newest[0].at_ns < at_ns - NEWEST_NS:
+                self.newest.popleft()
             self.newest.append(Sample(at_ns, wall_ns, cpu_ns, named, thread.stack, mark))
 
     def _name(self, thread: ThreadSeen, places: list[tuple[CodeType, int]]) -> None:

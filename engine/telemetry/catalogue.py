@@ -95,7 +95,12 @@ METRICS = (
     Metric("threads_busy", "Busy threads", "", "Threads of the server at work on requests."),
     Metric("queued", "Queued", "", "Requests that wait for a slot or a thread."),
     Metric("queue_used_percent", "Fullest queue", "%", "The fullest of the bounded queues."),
-    Metric("threads_down", "Threads down", "", "Threads that should live and do not."),
+    Metric(
+        "threads_down",
+        "Threads down",
+        "",
+        "Threads that died within a minute, or are gone.",
+    ),
     Metric("dropped_per_s", "Dropped", "req/s", "Requests that the recorder had no room for."),
     Metric("profiler_hz", "Profiler, looks", "Hz", "How often the profiler looked at all threads."),
     Metric("profiler_missed_per_s", "Profiler, missed", "1/s", "Looks that came too late."),

@@ -23,6 +23,7 @@ from typing import Any, TextIO, TypeVar
 
 import numpy as np
 
+from engine.supervised import Supervised
 from engine.telemetry.history_file import HistoryFile
 from engine.telemetry.labels import Labels
 from engine.telemetry.rollup import TIERS, Bucket
@@ -76,14 +77,10 @@ class History:
         self.problem_since: float | None = None
         self.set_aside: list[str] = []
         self.dropped = self.written = self.used_bytes = 0
-        self._thread = threading.Thread(target=self._run, name="pyrometer-history", daemon=True)
+        self.thread = Supervised("history", self._run)
 
     def start(self) -> None:
-        self._thread.start()
-
-    @property
-    def is_alive(self) -> bool:
-        return self._thread.is_alive()
+        self.thread.start()
 
     def alert_events(self, since_s: float) -> list[dict[str, Any]] | None:
         """What happened to alerts, newest first; None where the file cannot be read."""
@@ -169,8 +166,7 @@ class History:
             self._queue(running)
         self._closing.set()
         self._wake.set()
-        if self._thread.is_alive():
-            self._thread.join(wait_s)
+        self.thread.join(wait_s)
 
     def _run(self) -> None:
         while True:

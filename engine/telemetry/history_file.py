@@ -27,6 +27,8 @@ from engine.telemetry.tally import SUMS, TOTAL_AT, TOTALS
 BUSY_MS = 1000
 READ_BUSY_MS = 20
 PAGE_BYTES = 16_384
+CACHE_KIB = 512
+"""Pages that a writer keeps: the newest of each tier. SQLite would take 2 MB."""
 MAX_EVENTS = 10_000
 """Rows that each of EVENT_TABLES keeps."""
 EVENT_TABLES = ("alert_events", "events")
@@ -68,6 +70,7 @@ class HistoryFile:
         db.execute("PRAGMA journal_mode=WAL")
         db.execute("PRAGMA synchronous=NORMAL")
         db.execute("PRAGMA journal_size_limit=4194304")
+        db.execute(f"PRAGMA cache_size={-CACHE_KIB}")
         if db.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
             raise sqlite3.DatabaseError("malformed: quick_check failed")
         db.executescript(SCHEMA)

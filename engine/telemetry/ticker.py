@@ -15,6 +15,7 @@ import numpy as np
 import orjson
 
 from engine.periodic import Periodic
+from engine.supervised import Supervised
 from engine.telemetry import snapshot as snapshots
 from engine.telemetry.exemplars import Exemplars
 from engine.telemetry.live import LiveFeed
@@ -104,6 +105,10 @@ class Ticker:
     def events(self) -> list[dict[str, Any]]:
         return list(self._events)
 
+    @property
+    def thread(self) -> Supervised:
+        return self._periodic.thread
+
     def start(self) -> None:
         self.tick()
         self._periodic.start()
@@ -125,8 +130,7 @@ class Ticker:
             self.requests_per_s = len(drained.rows) / elapsed_s
             durations = tally.sums[:, AT["duration_ns"]].sum()
             self.own_ms = durations / 1e6 / len(drained.rows) if len(drained.rows) else 0.0
-            gauges = self.system.sample() | dict(self._gauges())
-            self.gauges = gauges
+            self.gauges = gauges = self._measured()
             service = self._recorder.labels.is_service()
             seq = self.ring.append(now_s, elapsed_s, gauges, tally, service)
             self.totals.add(tally, now_s + self.wall_offset_s)
@@ -135,8 +139,19 @@ class Ticker:
             self._tell_followers(second)
             self._compose(second)
             (point,) = snapshots.points_of(self.ring.stretch(1), self.wall_offset_s)
-            self._points.append(_kept(point))
+            self._points.append(kept_point(point))
             self.feed.publish(seq, self.latest, self._points)
+
+    def _measured(self) -> dict[str, float | None]:
+        """Every gauge that can be read now."""
+        found: dict[str, float | None] = {}
+        for read in (self.system.sample, self._gauges):
+            try:
+                found |= read()
+            except Exception:
+                # Out of descriptors, say: what requests have come is counted all the same.
+                log.exception("gauges could not be read")
+        return found
 
     def _tell_followers(self, second: Second) -> None:
         for follow in self.after:
@@ -156,7 +171,7 @@ class Ticker:
         self.event("clock", f"the machine's clock was set {direction} by {abs(moved_s):,.0f} s")
         self._about["instance"] = uuid.uuid4().hex
         rows = snapshots.points_of(self.ring.stretch(snapshots.POINTS), offset_s)
-        self._points.extend(map(_kept, rows))
+        self._points.extend(map(kept_point, rows))
 
     def _compose(self, second: Second) -> None:
         inventory = self._inventory()
@@ -177,6 +192,6 @@ class Ticker:
         }
 
 
-def _kept(point: list[float | None]) -> bytes:
+def kept_point(point: list[float | None]) -> bytes:
     """JSON to keep: a copy, since what the encoder returns fills 8 kB whatever its length."""
     return bytes(memoryview(orjson.dumps(point)))

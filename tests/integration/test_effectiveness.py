@@ -22,7 +22,7 @@ from sklearn.preprocessing import StandardScaler
 
 from app.front import Front
 from app.server import Server
-from engine.audited import CHILD
+from engine.audited import CHILD, rerun_child
 from engine.config import Settings
 from engine.effectiveness.child import Child, ChildFailed
 from engine.engine import Engine
@@ -241,7 +241,7 @@ def test_audits_are_of_one_process_that_imports_what_the_server_does_not(served:
 
 def test_an_idle_child_is_ended_and_the_next_job_starts_another() -> None:
     now = [0.0]
-    child = Child(CHILD, 512 * 2**20, 60.0, lambda: now[0] + time.monotonic())
+    child = rerun_child(512 * 2**20, 60.0, lambda: now[0] + time.monotonic())
     bad = {"model": "/nowhere", "version": "1", "digest": "", "folder": ""}
     assert "error" in child.ask(bad, 60)
     child.end_if_idle()
@@ -259,7 +259,7 @@ def test_an_idle_child_is_ended_and_the_next_job_starts_another() -> None:
 
 
 def test_a_child_over_its_memory_is_ended_after_its_answer() -> None:
-    child = Child(CHILD, 64 * 2**20, 60.0)
+    child = rerun_child(512 * 2**20, 60.0)
     child._most_bytes = 1
     assert "error" in child.ask(
         {"model": "/nowhere", "version": "1", "digest": "", "folder": ""}, 60
@@ -268,7 +268,7 @@ def test_a_child_over_its_memory_is_ended_after_its_answer() -> None:
 
 
 def test_a_child_that_is_silent_is_ended_at_the_deadline() -> None:
-    child = Child("tests.silent", 64 * 2**20, 60.0)
+    child = Child([sys.executable, "-m", "tests.silent"], 64 * 2**20, 60.0)
     with pytest.raises(ChildFailed, match="no answer in time"):
         child.ask({}, 0.5)
     assert not child.is_alive
@@ -278,7 +278,7 @@ def test_an_artefact_that_was_replaced_is_not_compared(
     repository: tuple[Path, Path, np.ndarray],
 ) -> None:
     root, _, _ = repository
-    child = Child(CHILD, 512 * 2**20, 60.0)
+    child = rerun_child(512 * 2**20, 60.0)
     job = {
         "model": str(root / "models/honest"),
         "version": "1",

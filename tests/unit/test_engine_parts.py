@@ -66,7 +66,7 @@ def test_a_key_depends_on_version_dtype_shape_bytes_and_outputs() -> None:
     rows = np.arange(6.0).reshape(2, 3)
     base = result_key(b"v1", {"x": rows}, ("predict",))
     assert base == result_key(b"v1", {"x": rows.copy()}, ("predict",))
-    assert len(base) == 16
+    assert len(base) == 20
     others = [
         result_key(b"v2", {"x": rows}, ("predict",)),
         result_key(b"v1", {"x": rows.astype(np.float32)}, ("predict",)),

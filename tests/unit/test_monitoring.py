@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 import pytest
 
 from engine.config import Settings
 from engine.engine import Engine
-from engine.monitoring import GRACE_S
+from engine.supervised import Supervised
 
 
 @pytest.fixture
@@ -16,16 +17,29 @@ def engine(tmp_path: Path) -> Engine:
     return Engine(Settings(models=tmp_path / "none", state=tmp_path / "state", history=False))
 
 
-def test_a_thread_that_died_is_named_and_fires_its_alert(engine: Engine) -> None:
-    monitoring = engine.monitoring
-    monitoring.vital = {"http": lambda: False, "slo": lambda: True}
+def test_a_thread_that_died_is_begun_again_named_and_fires_its_alert(engine: Engine) -> None:
+    monitoring, runs = engine.monitoring, threading.Semaphore(0)
+    dies = threading.Event()
+
+    def work() -> None:
+        runs.release()
+        if not dies.is_set():
+            dies.set()
+            raise SystemExit("on purpose")
+
+    thread = Supervised("probe", work)
+    monitoring.watched.append(lambda: [thread])
     engine.ticker.tick()
-    assert monitoring.down() == [], "threads may take a moment to begin"
-    monitoring._started_s -= GRACE_S + 1
-    assert monitoring.down() == ["http"]
+    assert monitoring.down() == [], "threads that were not begun are not missed"
+    thread.start()
+    assert all(runs.acquire(timeout=5) for _ in range(2)), "it was begun again"
+    thread.join(5)
+    assert (monitoring.down(), monitoring.died()) == ([], ["probe"])
     # One tick measures it, the next one shows the alert.
     engine.ticker.tick()
     engine.ticker.tick()
+    told = [event["text"] for event in engine.ticker.events() if event["kind"] == "thread"]
+    assert told == ["probe ended, and goes on: SystemExit: on purpose"]
     states = {alert["key"]: alert["state"] for alert in engine.ticker.latest["alerts"]}
     assert states["engine_thread_down/critical"] == "firing"
     assert engine.ticker.latest["health"]["status"] == "critical"

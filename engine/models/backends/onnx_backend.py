@@ -69,21 +69,16 @@ def refuse_external_data(content: bytes, name: str) -> None:
 
 
 def _tensors(model: Any) -> Any:
-    """Every tensor of a model: initializers and attributes, of subgraphs and functions too."""
-    pending = [model.graph, *model.functions]
+    """Every tensor anywhere in a model, whatever part of the format holds it."""
+    pending = [model]
     while pending:
-        graph = pending.pop()
-        yield from getattr(graph, "initializer", ())
-        for sparse in getattr(graph, "sparse_initializer", ()):
-            yield from (sparse.values, sparse.indices)
-        for node in graph.node:
-            for attribute in node.attribute:
-                if attribute.HasField("t"):
-                    yield attribute.t
-                yield from attribute.tensors
-                if attribute.HasField("g"):
-                    pending.append(attribute.g)
-                pending.extend(attribute.graphs)
+        message = pending.pop()
+        if message.DESCRIPTOR.name == "TensorProto":
+            yield message
+            continue
+        for field, value in message.ListFields():
+            if field.message_type is not None:
+                pending.extend([value] if hasattr(value, "DESCRIPTOR") else value)
 
 
 class OnnxBackend:

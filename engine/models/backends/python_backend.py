@@ -37,8 +37,9 @@ class PythonBackend:
     def run(
         self, inputs: Mapping[str, np.ndarray], outputs: tuple[str, ...]
     ) -> dict[str, np.ndarray]:
-        answers = named_answers(self._predict(dict(inputs)))
-        return {name: answers[name] for name in outputs}
+        # Copies both ways: a file may write into what it is given, and keep what it gives.
+        answers = named_answers(self._predict({name: inputs[name].copy() for name in inputs}))
+        return {name: answers[name].copy() for name in outputs}
 
 
 def named_answers(answer: Any) -> dict[str, np.ndarray]:

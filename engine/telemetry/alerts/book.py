@@ -42,6 +42,8 @@ MAX_EVENTS = 200
 MAX_TEXT = 500
 REPEAT_S = 4 * 3600.0
 """A firing alert that nobody has acknowledged is told again after this long."""
+NEVER_S = float("-inf")
+"""When an alert was told that was quiet since it fired: it is told as soon as it is not."""
 RULES_FILE, SILENCES_FILE = "alerts.toml", "silences.json"
 TOLD = (FIRING, RESOLVED, NO_DATA, "error")
 
@@ -56,7 +58,7 @@ class Alert:
     severity: str
     state: AlertState
     value: float | None = None
-    told_s: float = 0.0
+    told_s: float = NEVER_S
     fired_at: float | None = None
     acknowledged: dict[str, Any] | None = None
 
@@ -183,7 +185,7 @@ class AlertBook:
         if alert.state.state == before.state:
             return False
         if alert.state.state == FIRING and not (before.is_active or before.was_firing):
-            alert.fired_at, alert.acknowledged = now, None
+            alert.fired_at, alert.acknowledged, alert.told_s = now, None, NEVER_S
         quiet = {before.state, alert.state.state} <= {"inactive", NO_DATA, "pending", RESOLVED}
         ended = alert.state.state == RESOLVED
         if quiet and not ended and alert.state.state != "pending":

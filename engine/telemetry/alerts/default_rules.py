@@ -72,7 +72,7 @@ metric = "threads_down"
 reduce = "last"
 critical = 0.5
 window = "5s"
-description = "threads of the engine that should live and do not"
+description = "threads of the engine that died in the last minute, or are not there"
 
 [[rule]]
 name = "recorder_dropping"

@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 
+from engine.supervised import Supervised
+
 log = logging.getLogger(__name__)
 MAX_WAITING = 100
 RETRIES_S = (1.0, 2.0, 4.0, 8.0)
@@ -55,13 +57,10 @@ class Dispatcher:
         self._retries_s = tuple(retries_s)
         self._waiting: deque[tuple[Notifier, Notification]] = deque()
         self._wake, self._closing = threading.Event(), threading.Event()
-        self._thread = threading.Thread(target=self._run, name="pyrometer-notify", daemon=True)
+        self.thread = Supervised("notify", self._run)
 
     def start(self) -> None:
-        self._thread.start()
-
-    def is_alive(self) -> bool:
-        return self._thread.is_alive()
+        self.thread.start()
 
     def send(self, notification: Notification) -> None:
         """Queue it for every destination; over MAX_WAITING the oldest is dropped."""
@@ -75,8 +74,7 @@ class Dispatcher:
     def close(self, wait_s: float = 2.0) -> None:
         self._closing.set()
         self._wake.set()
-        if self._thread.is_alive():
-            self._thread.join(wait_s)
+        self.thread.join(wait_s)
 
     def figures(self) -> dict[str, Any]:
         return {

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 
-from bench.lab.aged import age, arrays_of
+from bench.lab.aged import age
 from bench.lab.soak import judged, noise_mb_per_h, soak_spec
 from engine.telemetry.ring import SECONDS, Ring
 
@@ -80,4 +81,13 @@ def test_an_aged_ring_holds_an_hour_in_which_nothing_happened() -> None:
     assert not stretch.totals.any()
     assert not stretch.histograms.any()
     assert np.isnan(stretch.gauges).all()
-    assert sum(array.nbytes for array in arrays_of(ring)) > 30_000_000
+
+
+def test_a_ring_takes_its_memory_at_the_start() -> None:
+    process = psutil.Process()
+    before = process.memory_info().rss
+    ring = Ring()
+    begun = process.memory_info().rss
+    assert begun - before > 30e6
+    age(ring, 10_000.0)
+    assert process.memory_info().rss - begun < 2e6

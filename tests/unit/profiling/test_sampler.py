@@ -12,7 +12,7 @@ import numpy as np
 from engine.in_flight import InFlight, Mark
 from engine.profiling.builder import TreeBuilder
 from engine.profiling.calltree import CPU_NS, SAMPLES, WALL_NS, CallTree
-from engine.profiling.sampler import DEEPER, Sampler
+from engine.profiling.sampler import DEEPER, NEWEST_NS, Sampler
 from engine.profiling.tree import totals
 from engine.profiling.walk import MAX_DEPTH, walk
 from tests.waiting import until
@@ -152,6 +152,26 @@ def test_samples_belong_to_the_request_in_flight() -> None:
     assert named[2:] == ("m", "1", "/infer")
     assert named.kind == "request"
     assert {sample.mark.request_id for sample in sampler.newest} == {"r1"}
+
+
+def test_samples_of_requests_are_kept_for_two_minutes() -> None:
+    in_flight, now_ns = InFlight(), [0]
+    sampler = Sampler(in_flight, TreeBuilder(10_000), perf_ns=lambda: now_ns[0])
+
+    def work(over: threading.Event) -> None:
+        doing = in_flight.here()
+        doing.work = MARK
+        spin(over)
+        doing.work = None
+
+    with running(work, "worker"):
+        looks(sampler, 3)
+        now_ns[0] = NEWEST_NS
+        looks(sampler, 1)
+        assert {sample.at_ns for sample in sampler.newest} == {0, NEWEST_NS}
+        now_ns[0] = NEWEST_NS + 1
+        looks(sampler, 1)
+    assert {sample.at_ns for sample in sampler.newest} == {NEWEST_NS, NEWEST_NS + 1}
 
 
 def test_the_native_call_is_the_leaf() -> None:

@@ -1,0 +1,106 @@
+"""What has no end is cut off: heads, trailers, extensions of chunks, the time to send."""
+
+from __future__ import annotations
+
+import socket
+import tracemalloc
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+import pytest
+
+from app.http1 import MAX_FIELDS, MAX_HEAD_BYTES
+from tests.fuzz.echo import Echo, Sent, answers_of
+from tests.waiting import until
+
+SEND_TIMEOUT_S = 300.0
+
+
+@pytest.fixture
+def served() -> Iterator[Echo]:
+    opened = Echo()
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def port(served: Echo) -> int:
+    return served.port
+
+
+def test_a_head_that_comes_whole_is_bounded_too(port: int) -> None:
+    for lines in (b"a: " + b"x" * MAX_HEAD_BYTES, b"a: b\r\n" * (MAX_FIELDS + 1)):
+        content = b"GET / HTTP/1.1\r\nHost: x\r\n" + lines.rstrip() + b"\r\n\r\n"
+        assert answers_of(port, [content])[0][0][0] == 431
+    content = b"GET /" + b"x" * MAX_HEAD_BYTES + b" HTTP/1.1\r\nHost: x\r\n\r\n"
+    assert answers_of(port, [content])[0][0][0] == 431
+
+
+@pytest.mark.parametrize(
+    "endless",
+    [b"0\r\n" + b"a: b\r\n" * 40_000, b"5;" + b"x" * 400_000, b"0\r\na: " + b"x" * 400_000],
+)
+def test_trailers_and_extensions_of_chunks_are_bounded(port: int, endless: bytes) -> None:
+    head = b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+    parts = [head, *(endless[place : place + 4096] for place in range(0, len(endless), 4096))]
+    answers, refused = answers_of(port, parts)
+    assert refused or answers[0][0] == 431
+    assert not answers or answers[0][0] == 431
+
+
+def test_trailers_are_no_headers(port: int) -> None:
+    sent = Sent("POST", "/", {"host": "x"}, b"ab", [(2, b"")], b"host: evil\r\nx-api-key: k\r\n")
+    ((status, read),) = answers_of(port, [sent.content(b"Connection: close")])[0]
+    assert status == 200
+    assert read["headers"]["host"] == "x"
+    assert "x-api-key" not in read["headers"]
+
+
+def test_a_request_that_takes_too_long_to_send_is_408_however_steadily_it_comes() -> None:
+    served = Echo(read_timeout_s=1000.0)
+    try:
+        for part in (b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nx", b"POST / HT"):
+            with socket.create_connection(("127.0.0.1", served.port), timeout=10) as client:
+                client.sendall(part)
+                until(lambda: _under_way(served), 5, "the request has begun")
+                served.sweep(later_s=299.0)
+                assert _under_way(served)
+                served.sweep(later_s=301.0)
+                answer = client.recv(65_536)
+            assert answer.startswith(b"HTTP/1.1 408 ")
+            assert b"took over 300 s to send" in answer
+            until(lambda: not served.listener.connections, 5, "the connection is closed")
+    finally:
+        served.close()
+
+
+def _under_way(served: Echo) -> bool:
+    return any(connection.is_receiving for connection in served.listener.connections)
+
+
+def test_an_idle_connection_keeps_no_body() -> None:
+    """Each has sent a large body in pieces, was answered, and stays open."""
+    served, body_bytes = Echo(cap=1 << 20), 1 << 19
+    with ExitStack() as stack:
+        stack.callback(served.close)
+        tracemalloc.start()
+        stack.callback(tracemalloc.stop)
+        before_bytes, _ = tracemalloc.get_traced_memory()
+        for place in range(20):
+            client = socket.create_connection(("127.0.0.1", served.port), timeout=10)
+            stack.enter_context(client)
+            # Two kinds of head: new ones are parsed, those seen before are not.
+            lines = (
+                b"POST / HTTP/1.1",
+                b"Host: %d" % (place % 2),
+                b"Content-Length: %d" % body_bytes,
+            )
+            client.sendall(b"\r\n".join((*lines, b"", b"")))
+            client.sendall(b"x" * (body_bytes - 10))
+            client.sendall(b"x" * 10)
+            assert client.recv(15) == b"HTTP/1.1 200 OK"
+            read_bytes = 0
+            while read_bytes < body_bytes:  # the answer holds the body, packed as text
+                read_bytes += len(client.recv(1 << 20))
+        kept_bytes = tracemalloc.get_traced_memory()[0] - before_bytes
+    assert kept_bytes < 4 * body_bytes
