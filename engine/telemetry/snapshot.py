@@ -22,6 +22,8 @@ from engine.telemetry.system import GAUGES
 WINDOW_S = 60
 POINTS = 600
 NO_REQUESTS = "no requests in the last minute"
+MANY_PERCENT = 900.0
+"""A rise from which on it is told in times."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +105,8 @@ def _delta(rule: TileRule, value: float | None, before: float | None) -> str | N
     change = 100 * (value - before) / before
     if abs(change) < 1:
         return "as the minute before"
+    if change >= MANY_PERCENT:
+        return f"{in_words(value / before)} times the minute before"
     word = rule.words[0] if change > 0 else rule.words[1]
     return f"{abs(change):.0f} % {word} than the minute before"
 

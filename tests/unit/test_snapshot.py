@@ -95,6 +95,10 @@ def test_rates_and_percentiles_are_of_the_last_minute(
     seen = live(ticker)
     assert tile(seen, "p50_ms")["delta"] == "100 % slower than the minute before"
     assert tile(seen, "requests_per_s")["value"] == pytest.approx(20)
+    for _ in range(60):
+        answered(recorder, 500, 40.0)
+        second(ticker, clock)
+    assert tile(live(ticker), "requests_per_s")["delta"] == "25 times the minute before"
 
 
 def test_slow_answers_leave_ok_by_the_stated_limits(
