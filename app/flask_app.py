@@ -21,6 +21,9 @@ from engine.version import VERSION
 
 log = logging.getLogger(__name__)
 OWN_MODULES = ("app.", "components.", "engine.")
+CALLBACK_PATH = "/_dash-update-component"
+MALFORMED = (TypeError, KeyError, ValueError, IndexError, AttributeError)
+"""What Dash ends with where a body is none of its calls."""
 
 
 def build_flask(front: Front) -> flask.Flask:
@@ -86,7 +89,8 @@ def _refusal_of(request_id: str, error: Exception) -> Response:
     """The answer to what a page's request ended with, in the one form of every error."""
     if isinstance(error, HTTPException):
         return error_response(error.code or 400, error.name)
-    if not _was_ours(error.__traceback__):
+    is_call = flask.request.method == "POST" and flask.request.path.endswith(CALLBACK_PATH)
+    if is_call and isinstance(error, MALFORMED) and not _was_ours(error.__traceback__):
         return error_response(400, "body is no call of one of the console's callbacks")
     log.error("request %s failed", request_id, exc_info=error)
     return error_response(500, f"internal error; request {request_id}")

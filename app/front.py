@@ -229,7 +229,11 @@ class Front:
     def _show(self, exchange: Exchange, client: Connection) -> None:
         """What a viewer asked for."""
         exchange.waited_ns = time.perf_counter_ns() - exchange.started_ns
-        self._run_on_loop(exchange, performance.live, client)
+        try:
+            self._run_on_loop(exchange, performance.live, client)
+        except Exception:
+            log.exception("a viewer could not be answered")
+            client.answer(error_response(500, "internal error"))
 
     def _run_on_loop(self, exchange: Exchange, handler: Handler, client: Connection) -> None:
         exchange.may_wait = False

@@ -39,6 +39,8 @@ DISCARD_CAPS = 4
 MAX_HEADS = 1024
 MAX_KEPT_HEAD_BYTES = 2048
 MAX_HEAD_MISSES = 16
+SPACE = 0x20
+"""Lines before a request are blank; what begins with one has its head's end somewhere else."""
 """After so many requests in a row with heads not seen before, a connection looks no more."""
 SPECIAL = frozenset({b"expect", b"transfer-encoding", b"upgrade", b"connection"})
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -67,8 +69,9 @@ class Connection(asyncio.Protocol):
         self._since = self._began = listener.loop.time()
         self._target = b""
         self._headers: dict[bytes, bytes] = {}
-        self._chunks: list[bytes] = []
+        self._body = bytearray()
         self._body_bytes = 0
+        self._unsent, self._unsent_since = 0, 0.0
         self._head_misses = 0
         self._head_seen = b""
         self._known: Head | None = None
@@ -105,20 +108,22 @@ class Connection(asyncio.Protocol):
             self._serving.cancel()
         self._ahead.clear()
         # The parser knows its connection: together they would wait for the collector.
-        self._parser, self._chunks = None, []
+        self._parser, self._body = None, bytearray()
 
     def data_received(self, data: bytes) -> None:
         if self._closing:
             return
         if self._known is not None:
             data = self._complete(self._known, data)
-        elif not self._in_message and self._head_misses < MAX_HEAD_MISSES:
+        elif not self._in_message and self._head_misses < MAX_HEAD_MISSES and data[0] > SPACE:
             end = data.find(b"\r\n\r\n") + 4
             known = self._listener.heads.get(data[:end])
             if known is not None:
                 self._head_misses = 0
                 self._known, self._known_bytes = known, data[:end]
-                self._chunks, self._body_bytes = [], 0
+                self._body_bytes = 0
+                if self._body:
+                    self._body = bytearray()
                 data = self._complete(known, data[end:])
             else:
                 self._head_misses += 1
@@ -151,8 +156,9 @@ class Connection(asyncio.Protocol):
         lacking = head.body_bytes - self._body_bytes
         if len(data) == lacking:
             body = data
-            if self._chunks:
-                body, self._chunks = b"".join((*self._chunks, data)), []
+            if self._body:
+                self._body += data
+                body, self._body = bytes(self._body), bytearray()
             request = Request(head.method, head.target, head.headers, body)
             request.head = head
             self._known, self._in_message = None, False
@@ -160,7 +166,7 @@ class Connection(asyncio.Protocol):
             return b""
         if len(data) < lacking:
             if data:
-                self._chunks.append(data)
+                self._body += data
                 self._body_bytes += len(data)
             self._since = self._listener.loop.time()
             if not self._in_message:
@@ -168,7 +174,7 @@ class Connection(asyncio.Protocol):
             return b""
         # The next request came along: the parser tells where it begins.
         self._known, self._in_message = None, False
-        return b"".join((self._known_bytes, *self._chunks, data))
+        return b"".join((self._known_bytes, self._body, data))
 
     def pause_writing(self) -> None:
         self._may_write = False
@@ -187,7 +193,7 @@ class Connection(asyncio.Protocol):
 
     def on_message_begin(self) -> None:
         self._in_message, self._head_done, self._discarding = True, False, False
-        self._target, self._headers, self._chunks = b"", {}, []
+        self._target, self._headers, self._body = b"", {}, bytearray()
         self._body_bytes = self._fields = self._field_bytes = 0
         self._since = self._began = self._listener.loop.time()
 
@@ -227,7 +233,7 @@ class Connection(asyncio.Protocol):
             self._discarding = True
             if int(declared) > DISCARD_CAPS * cap or b"expect" in self._headers:
                 self._refuse(413, f"body has {int(declared)} bytes; the limit is {cap}")
-        elif self._headers.get(b"expect", b"").lower() == b"100-continue":
+        elif self._headers.get(b"expect", b"").lower() == b"100-continue" and self._serving is None:
             self._transport.write(CONTINUE)
 
     def on_body(self, part: bytes) -> None:
@@ -237,9 +243,9 @@ class Connection(asyncio.Protocol):
         self._body_bytes += len(part)
         cap = self._listener.limits.max_body_bytes
         if self._body_bytes <= cap:
-            self._chunks.append(part)
+            self._body += part
             return
-        self._discarding, self._chunks = True, []
+        self._discarding, self._body = True, bytearray()
         if self._body_bytes > DISCARD_CAPS * cap:
             self._refuse(413, f"body is over the limit of {cap} bytes")
 
@@ -248,14 +254,14 @@ class Connection(asyncio.Protocol):
         seen, self._head_seen = self._head_seen, b""
         if self._closing:
             return
-        chunks, self._chunks = self._chunks, []  # a connection that idles keeps no body
+        body, self._body = bytes(self._body), bytearray()  # an idle connection keeps none
         if not self._target.startswith(b"/"):
             self._target = _origin_form(self._target)
         request = Request(
             self._parser.get_method(),
             self._target,
             self._headers,
-            chunks[0] if len(chunks) == 1 else b"".join(chunks),
+            body,
             self._parser.should_keep_alive() and b"upgrade" not in self._headers,
         )
         if self._discarding:
@@ -271,6 +277,8 @@ class Connection(asyncio.Protocol):
             (b"content-length" not in headers and request.method != b"GET")
             or not request.keep_alive
             or len(seen) > MAX_KEPT_HEAD_BYTES
+            # An end of line of another kind: the parser may have seen the head end before.
+            or seen.count(b"\n") != seen.count(b"\r\n")
             or not headers.keys().isdisjoint(SPECIAL)
         ):
             return
@@ -409,11 +417,24 @@ class Connection(asyncio.Protocol):
     def is_busy(self) -> bool:
         return self._serving is not None or self._transport.get_write_buffer_size() > 0
 
+    def _is_stalled(self, now: float, timeout_s: float) -> bool:
+        """True once nothing of what is to be sent was taken for so long."""
+        unsent = self._transport.get_write_buffer_size()
+        if not unsent or unsent != self._unsent:
+            self._unsent, self._unsent_since = unsent, now
+            return False
+        return now - self._unsent_since > timeout_s
+
     def sweep(self, now: float) -> None:
-        """Close after too long a silence: within a request, or between two."""
-        if self._serving is not None:
+        """Close after too long a silence: within a request, between two, or in being read."""
+        limits = self._listener.limits
+        if self._serving is None and self._is_stalled(now, limits.read_timeout_s):
+            self._listener.counts.timed_out += 1
+            self._closing = True
+            self._transport.abort()
+        if self._serving is not None or self._closing:
             return
-        limits, quiet_s = self._listener.limits, now - self._since
+        quiet_s = now - self._since
         if self._in_message and quiet_s > limits.read_timeout_s:
             self._listener.counts.timed_out += 1
             self._refuse(408, f"no data for {limits.read_timeout_s:g} s within a request")

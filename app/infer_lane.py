@@ -102,6 +102,8 @@ class InferLane:
         self._model_version, self._quick_rows = model.version, model.quick_rows
         (spec,) = model.signature.inputs
         self._input, self._width = spec.name, spec.shape[1]
+        bounds = self._engine.settings
+        self._most_rows = min(bounds.max_rows, bounds.max_elements // self._width)
         self._outputs = model.signature.check_outputs(())
         use_cache, self._gzips = kind
         caches = use_cache and model.entry.declared.cache_results
@@ -157,7 +159,7 @@ class InferLane:
                 and item["datatype"] == "FP64"
                 and type(rows) is int
                 and width == self._width
-                and rows > 0
+                and 0 < rows <= self._most_rows
                 and len(data) == rows * width
                 and type(data[0]) is not bool
             )

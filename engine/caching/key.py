@@ -19,8 +19,9 @@ def result_key(model_digest: bytes, inputs: Tensors, outputs: tuple[str, ...]) -
 
     inputs: bound tensors, C-contiguous; text is length-prefixed, so that ["ab"] and
     ["a", "b"] differ. BLAKE2b at 128 bits: a collision among 10^12 results has a
-    probability below 10^-14. The CRC-32 of the same after it has nothing in common with it:
-    were there two inputs of one digest, they would still be kept apart.
+    probability below 10^-14. The CRC-32 after it is computed in another way: two inputs of one
+    digest would be told apart all but once in 2^32. It adds a quarter to the digest's time, 0.1 us
+    for 30 figures.
     """
     digest, check = _begin(model_digest, outputs)
     for name in sorted(inputs):

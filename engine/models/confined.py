@@ -25,7 +25,6 @@ import ctypes
 import json
 import os
 import resource
-import runpy
 import signal
 import subprocess
 import sys
@@ -269,6 +268,8 @@ def main() -> None:
     if module == "probe":
         print(json.dumps(asdict(found)))
         return
+    import runpy  # the server, which imports this too, has no use for it
+
     runpy.run_module(module, run_name="__main__", alter_sys=True)
 
 

@@ -104,3 +104,68 @@ def test_an_idle_connection_keeps_no_body() -> None:
                 read_bytes += len(client.recv(1 << 20))
         kept_bytes = tracemalloc.get_traced_memory()[0] - before_bytes
     assert kept_bytes < 4 * body_bytes
+
+
+@pytest.mark.parametrize(
+    "before", [b"\r\n\r\n", b"\r\n", b"\n\n\r\n\r\n"], ids=["two", "one", "bare"]
+)
+def test_blank_lines_before_a_request_teach_the_server_nothing(served: Echo, before: bytes) -> None:
+    """Its head, with its key, must not be what another client's blank lines stand for."""
+    content = Sent("POST", "/", {"host": "x", "authorization": "Bearer S"}, b"hello").content()
+    with socket.create_connection(("127.0.0.1", served.port), timeout=10) as client:
+        client.sendall(before + content)
+        client.recv(65_536)
+    assert not [head for head in served.listener.heads if not head.startswith(b"POST / HTTP/1.1\r")]
+    with socket.create_connection(("127.0.0.1", served.port), timeout=10) as client:
+        client.sendall(before + b"EVIL!")
+        assert client.recv(65_536).startswith(b"HTTP/1.1 400 ")
+
+
+def test_a_head_with_other_line_ends_is_not_remembered(served: Echo) -> None:
+    for content in (
+        b"POST / HTTP/1.1\nhost: x\ncontent-length: 5\n\nhello\r\n\r\n",
+        b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 5\n\r\nhello\r\n\r\n",
+    ):
+        with socket.create_connection(("127.0.0.1", served.port), timeout=10) as client:
+            client.sendall(content)
+            client.recv(65_536)
+    assert not served.listener.heads
+
+
+def test_a_body_in_chunks_of_a_byte_takes_no_more_than_its_length() -> None:
+    served, body_bytes = Echo(cap=1 << 20), 1 << 18
+    with ExitStack() as stack:
+        stack.callback(served.close)
+        tracemalloc.start()
+        stack.callback(tracemalloc.stop)
+        client = stack.enter_context(
+            socket.create_connection(("127.0.0.1", served.port), timeout=30)
+        )
+        client.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
+        until(lambda: _under_way(served), 5, "the request has begun")
+        before_bytes, _ = tracemalloc.get_traced_memory()
+        for _ in range(body_bytes >> 10):
+            client.sendall(b"1\r\nx\r\n" * 1024)
+        (connection,) = served.listener.connections
+        until(lambda: connection._body_bytes == body_bytes, 20, "all of it is there")
+        assert tracemalloc.get_traced_memory()[0] - before_bytes < 4 * body_bytes
+
+
+def test_a_client_that_does_not_read_is_let_go() -> None:
+    served = Echo(read_timeout_s=5.0, cap=16 << 20)
+    try:
+        with socket.socket() as client:
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            client.connect(("127.0.0.1", served.port))
+            client.settimeout(10)
+            client.sendall(Sent("POST", "/", {"host": "x"}, bytes(12 << 20)).content())
+            (connection,) = served.listener.connections
+            until(lambda: connection.is_busy and not connection.is_receiving, 20, "the answer")
+            served.sweep(later_s=0.0)
+            served.sweep(later_s=4.0)
+            assert served.listener.connections, "it may still read"
+            served.sweep(later_s=6.0)
+            until(lambda: not served.listener.connections, 5, "it is let go")
+            assert served.listener.counts.timed_out == 1
+    finally:
+        served.close()

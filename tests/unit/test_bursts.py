@@ -58,3 +58,16 @@ def test_what_comes_during_a_burst_waits_for_the_next() -> None:
     assert done == ["first"]
     timer.ring()
     assert done == ["first", "second"]
+
+
+def test_one_that_fails_keeps_nobody_else_waiting() -> None:
+    timer, done, bursts = Timer(), [], Bursts(lambda: BUSY_PER_S)
+
+    def fails() -> None:
+        raise RuntimeError("of this one alone")
+
+    bursts.do(timer, lambda: done.append(1))
+    bursts.do(timer, fails)
+    bursts.do(timer, lambda: done.append(2))
+    timer.ring()
+    assert done == [1, 2]

@@ -87,9 +87,10 @@ class BatcherMachine(RuleBasedStateMachine):
         rows=st.integers(1, 3),
         poison=st.sampled_from([False, False, False, True]),
         shared=st.booleans(),
+        kind=st.sampled_from(["f8", "f8", "f4"]),
     )
-    def ask(self, model: int, first: int, rows: int, poison: bool, shared: bool) -> None:
-        """shared: equal calls may share one run, and its answer is kept."""
+    def ask(self, model: int, first: int, rows: int, poison: bool, shared: bool, kind: str) -> None:
+        """shared: equal calls may share a run, and its answer is kept. kind: the rows' dtype."""
         of = self.models[model]
         lease = Lease(cast(Any, None), cast(Any, of), False, lambda slot: None)
         call = Call(lease, shared)
@@ -98,9 +99,10 @@ class BatcherMachine(RuleBasedStateMachine):
             values = np.arange(first, first + rows, dtype=np.float64)
         if poison:
             values[-1] = -1.0 - first
+        values = values.astype(kind)
         call.inputs, call.outputs, call.rows = {"x": values[:, None]}, ("y",), rows
         if shared:
-            call.key, call.tier = f"{of.name}{values}".encode(), self.tier
+            call.key, call.tier = f"{of.name}{kind}{values}".encode(), self.tier
         asked = Asked(call, values)
         call.on_done = lambda: asked.told.append("done")
         waiting, _ = self.scheduler.waiting(of.name)
@@ -113,6 +115,19 @@ class BatcherMachine(RuleBasedStateMachine):
             return
         assert waiting < MAX_QUEUED or self.scheduler.counts.queued == queued
         self.asked.append(asked)
+
+    @rule(model=st.integers(0, 1), rows=st.lists(st.integers(1, 3), min_size=3, max_size=5))
+    def ask_at_once(self, model: int, rows: list[int]) -> None:
+        for place, count in enumerate(rows):
+            self.ask(model, 0, count, False, False, "f4" if place == 3 else "f8")
+
+    @rule(model=st.integers(0, 2), first=st.integers(0, 5), leaving=st.integers(0, 2))
+    def ask_the_same_and_leave(self, model: int, first: int, leaving: int) -> None:
+        before = len(self.asked)
+        for _ in range(3):
+            self.ask(model, first, 1, False, True, "f8")
+        for one in self.asked[before + leaving : before + leaving + 1]:
+            one.gone = self.runs.flights.leave(one.call)
 
     def waiting_callers(self) -> list[Asked]:
         return [one for one in self.asked if not one.told and not one.gone]
@@ -180,6 +195,7 @@ class BatcherMachine(RuleBasedStateMachine):
             assert call.run is not None
             given = call.run.outputs["y"]
             np.testing.assert_array_equal(given, (asked.rows * 2)[:, None])
+            assert given.dtype == asked.rows.dtype
             assert not given.flags.writeable or given.base is None
 
     @invariant()

@@ -205,7 +205,7 @@ class RegistryMachine(RuleBasedStateMachine):
         if slot is not None:
             self.registry.pin(slot, pinned)
 
-    @rule(name=NAMES, version=VERSIONS, size=st.integers(1, 30))
+    @rule(name=NAMES, version=VERSIONS, size=st.sampled_from([1, 20, 60]))
     def open_a_form_later(self, name: str, version: str, size: int) -> None:
         """A loaded model opens a form that stands in, and is charged for it."""
         slot = self.slot(name, version)
@@ -221,7 +221,24 @@ class RegistryMachine(RuleBasedStateMachine):
             ]
         self.charged = max(0, self.registry.resident_bytes - BUDGET_BYTES)
 
+    @rule(names=st.permutations("abcd"))
+    def load_all(self, names: list[str]) -> None:
+        """More than fit: the last ones that do are there."""
+        for name in names:
+            if (name, "1") in self.entries:
+                self.load(name, "1")
+        self.run_loads()
+
     # the repository
+
+    @rule(name=NAMES, version=VERSIONS, digest=st.sampled_from(["three", "four"]))
+    def replace_what_is_loaded(self, name: str, version: str, digest: str) -> None:
+        slot = self.slot(name, version)
+        if slot is None or slot.model is None or slot.entry.digest == digest:
+            return
+        self.change(name, version, digest)
+        assert slot.model is not None, "the old one serves until the new one is there"
+        self.run_loads()
 
     @rule(name=NAMES, version=VERSIONS, digest=st.one_of(st.none(), DIGESTS))
     def change(self, name: str, version: str, digest: str | None) -> None:
