@@ -392,6 +392,7 @@ class Front:
 
     def _response_to(self, exchange: Exchange, error: Exception) -> Response:
         if isinstance(error, RecursionError):
+            self._note(exchange, error)
             # Nothing of ours goes deeper than what the caller nested, up to the parser's 1,024.
             return error_response(400, "body is nested too deeply")
         response = response_to(error)

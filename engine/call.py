@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Hashable
@@ -16,6 +17,8 @@ from engine.in_flight import Mark, Marked
 from engine.models.loaded import LoadedModel, Run
 from engine.models.slots import Lease
 from engine.types import DISK_HIT, MISSED, NO_LOOKUP, InferResult, InferTimings
+
+log = logging.getLogger(__name__)
 
 
 class Call:
@@ -227,7 +230,11 @@ class Flights:
                 call.cache_ns += taken_ns
             else:
                 call.inference_ns += taken_ns
-            call.end(run, error)
+            try:
+                call.end(run, error)
+            except Exception:
+                # The next in the flight are to be told all the same.
+                log.exception("a caller could not be told")
 
     def _forget(self, flight: Flight) -> None:
         if self._by_key.get(flight.key) is flight:

@@ -28,7 +28,7 @@ FAULTS = (
     Fault("flush storm", changes.flushes, "flushes without pause", 3, 30),
     Fault("models flushed", changes.models_flushed, "the tier `models` flushed", 5, 50, AWAY),
     Fault("reload storm", changes.reloads, "loads without pause, two operators", 3, 30),
-    Fault("corrupt model", changes.corrupt_model, "garbage as a new version", 1, 20),
+    Fault("corrupt model", changes.corrupt_model, "garbage as a new version", 4, 20),
     Fault("flat memory", changes.flat_memory, "500 reloads and 1,000 flushes", 1, 4),
     Fault("SIGTERM", ends.sigterm, "kill -TERM under load", 2, 20, WHILE_DOWN),
     Fault("SIGTERM twice", ends.sigterm_twice, "kill -TERM while it drains", 1, 10, WHILE_DOWN),

@@ -17,6 +17,8 @@ from bench.faults.server import Place, Server
 
 STEP_S = 10
 """Of a row of history."""
+WRITTEN_S = 2.5
+"""After its end a row waits for the next tick and for the writer."""
 AT_ONCE_S = 1.0
 SHORTEST_LIFE_S, LONGEST_LIFE_S = 1.0, 26.0
 
@@ -109,9 +111,9 @@ def kill_9(place: Place, times: int) -> Seen:
 
 
 def _missing(server: Server, born_s: float, died_s: float) -> list[int]:
-    """Rows that lay whole within a life, and not in its last 10 s, and are not on file."""
+    """Rows that a life saw the end of, WRITTEN_S before its own, and that are not on file."""
     first = int(born_s // STEP_S + 1) * STEP_S
-    wanted = {t for t in range(first, int(died_s), STEP_S) if t + 2 * STEP_S <= died_s}
+    wanted = {t for t in range(first, int(died_s), STEP_S) if t + STEP_S + WRITTEN_S <= died_s}
     with contextlib.closing(sqlite3.connect(server.state / "history.sqlite")) as file:
         query = "SELECT t FROM rows WHERE tier = ? AND series = 0 AND seconds > ?"
         found = {row[0] for row in file.execute(query, (STEP_S, STEP_S - 1.5))}
