@@ -27,7 +27,7 @@ from engine.errors import ConfigurationError, PyrometerError
 from engine.version import VERSION
 
 log = logging.getLogger("pyrometer")
-CONSOLE_RETRY_S = 2.0
+CONSOLE_RETRY_S, MOST_RETRY_S = 2.0, 60.0
 
 
 def build_parser(words: Sequence[str] = ()) -> argparse.ArgumentParser:
@@ -159,13 +159,15 @@ def serve(settings: Settings, sources: Mapping[str, str]) -> int:
 
 def _mount_console(server: Any) -> None:
     """Build the console; where the machine has nothing left to build it with, try again."""
+    pause_s = CONSOLE_RETRY_S
     while not server.front.engine.draining:
         try:
             _build_console(server)
             return
         except (OSError, RuntimeError):
-            log.exception("the console could not be built; it is tried again")
-            time.sleep(CONSOLE_RETRY_S)
+            log.exception("the console could not be built; again in %g s", pause_s)
+            time.sleep(pause_s)
+            pause_s = min(2 * pause_s, MOST_RETRY_S)
         except Exception:
             # Inference goes on without its console; the log says why.
             log.exception("the console could not be built")

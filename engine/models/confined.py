@@ -118,7 +118,13 @@ def start(
 
 
 def end(child: subprocess.Popen[bytes]) -> None:
-    """End a child of `start` that nobody has waited for, and its group."""
+    """End a child of `start` that nobody has waited for, its own children, and its group.
+
+    The first process of a namespace takes all of that with it, whatever group it made for itself.
+    """
+    for process_id in _children_of(child.pid):
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.kill(process_id, signal.SIGKILL)
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(child.pid, signal.SIGKILL)
 
@@ -137,6 +143,15 @@ def finish(child: subprocess.Popen[bytes], timeout_s: float) -> int | None:
         end(child)
     status = child.wait()
     return status if in_time else None
+
+
+def _children_of(process_id: int) -> list[int]:
+    """Its children's ids; none where the system does not tell."""
+    try:
+        text = Path(f"/proc/{process_id}/task/{process_id}/children").read_text()
+    except OSError:
+        return []
+    return [int(word) for word in text.split()]
 
 
 def _has_ended(process_id: int) -> bool:

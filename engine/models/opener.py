@@ -90,7 +90,7 @@ class PlanningOpener:
 
     def _watch(self, child: subprocess.Popen[bytes]) -> None:
         with self._lock:
-            self._children = {other for other in self._children if other.poll() is None}
+            self._children = {other for other in self._children if other.returncode is None}
             self._children.add(child)
             closed = self._closed
         if closed:
@@ -101,5 +101,5 @@ class PlanningOpener:
             self._closed = True
             children = list(self._children)
         for child in children:
-            if child.poll() is None:
+            if child.returncode is None:
                 confined.end(child)
