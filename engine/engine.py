@@ -132,6 +132,7 @@ class Engine:
         self.runs = Runs(settings, self.embeddings, self.results_disk, self.profiler.in_flight)
         self.worth = Worth(self)
         self.monitoring.watched.append(self._threads)
+        self.monitoring.watched.append(self.led.threads)
 
     def _watch_profiler(self) -> None:
         profiler, monitoring = self.profiler, self.monitoring

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from engine.models.treatment import Treatment
+from engine.supervised import Supervised
 
 if TYPE_CHECKING:
     from engine.trial import Trial
@@ -25,3 +26,8 @@ class Led:
     on_start: list[Callable[[str], None]] = field(default_factory=list)
     treatments: dict[tuple[str, str], Treatment] = field(default_factory=dict)
     promoted: dict[str, str] = field(default_factory=dict)
+
+    def threads(self) -> list[Supervised]:
+        """Those of experiments that compare beside their callers."""
+        shadows = (trial.shadow.thread for trial in self.running.values())
+        return [thread for thread in shadows if thread is not None]

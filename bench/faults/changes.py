@@ -15,7 +15,7 @@ from bench.faults.repository import in_turn, slow_question
 from bench.faults.server import Place, Server, until
 
 RELOADS, FLUSHES = 500, 1000
-MOST_GROWTH_MB = 12.0
+MOST_GROWTH_MB = 6.0
 CACHED: dict[str, str] = {}
 
 

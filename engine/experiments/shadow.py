@@ -62,6 +62,11 @@ class Shadow(Generic[T]):
         self._thread: Supervised | None = None
 
     @property
+    def thread(self) -> Supervised | None:
+        """Once there was something to do."""
+        return self._thread
+
+    @property
     def queued(self) -> int:
         return len(self._jobs)
 
