@@ -25,10 +25,13 @@ examples: setup ## train the bundled models where they are missing
 run: examples ## serve the models and the console
 	exec $(BIN)/pyrometer serve --models $(MODELS)
 
+# Engines of the last kinds run in the tests' own process and measure its memory: it begins anew.
 test: setup ## run all tests; two files at a time, but for those that look at the clock
 	$(BIN)/python -m pytest tests/e2e -n 2 --dist loadfile
 	$(BIN)/python -m pytest tests/unit tests/contract -n 2 --dist loadfile
-	$(BIN)/python -m pytest --ignore tests/e2e --ignore tests/unit --ignore tests/contract
+	$(BIN)/python -m pytest tests/integration/[am]* tests/integration/test_[a-k]*
+	$(BIN)/python -m pytest tests/integration/test_[l-z]*
+	$(BIN)/python -m pytest --ignore tests/e2e --ignore tests/unit --ignore tests/contract --ignore tests/integration
 
 coverage: setup ## branches of engine and components that the tests reach, servers they start included
 	rm -rf build/coverage && mkdir -p build/coverage
