@@ -10,31 +10,24 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
-import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from app.api.codec import V2Request, decode_request, plain_floats
 from app.gunzip import gunzip
 from engine.errors import InvalidInput
 from engine.types import NUMPY_DTYPES
+from tests.fuzz.chance import FUZZ
 from tests.fuzz.codec_model import tensors_of
 
 CORPUS = Path(__file__).parent / "corpus/codec"
 MAX_ELEMENTS, MAX_ROWS, CAP = 10_000, 1000, 1 << 20
 MOST_WORDS = 1000
-FUZZ = settings(
-    max_examples=int(os.environ.get("FUZZ_EXAMPLES", "300")),
-    deadline=None,
-    suppress_health_check=list(HealthCheck),
-    print_blob=True,
-    database=None,
-)
 
 
 def decoded(content: bytes, json_length: str = "", keeps: bool = True) -> V2Request | None:

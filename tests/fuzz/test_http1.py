@@ -8,27 +8,20 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import os
 import socket
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.fuzz.chance import FUZZ
 from tests.fuzz.echo import Echo, Sent, answers_of
 
 CORPUS = Path(__file__).parent / "corpus/http1"
 REFUSALS = frozenset({400, 408, 413, 415, 431})
-FUZZ = settings(
-    max_examples=int(os.environ.get("FUZZ_EXAMPLES", "300")),
-    deadline=None,
-    suppress_health_check=list(HealthCheck),
-    print_blob=True,
-    database=None,
-)
 
 
 @pytest.fixture(scope="module")

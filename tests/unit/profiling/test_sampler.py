@@ -133,9 +133,8 @@ def test_what_was_used_before_a_capture_is_not_booked_in_it() -> None:
     assert burst[CPU_NS] < 0.2 * elapsed_ns
 
 
-def test_samples_belong_to_the_request_in_flight() -> None:
-    in_flight = InFlight()
-    sampler = Sampler(in_flight, TreeBuilder(10_000))
+def for_a_request(in_flight: InFlight) -> Callable[[threading.Event], None]:
+    """A thread's work that is booked to MARK."""
 
     def work(over: threading.Event) -> None:
         doing = in_flight.here()
@@ -143,7 +142,14 @@ def test_samples_belong_to_the_request_in_flight() -> None:
         spin(over)
         doing.work = None
 
-    with running(work, "worker"):
+    return work
+
+
+def test_samples_belong_to_the_request_in_flight() -> None:
+    in_flight = InFlight()
+    sampler = Sampler(in_flight, TreeBuilder(10_000))
+
+    with running(for_a_request(in_flight), "worker"):
         looks(sampler, 20)
     tree = tree_of(sampler)
     (named,) = {
@@ -158,13 +164,7 @@ def test_samples_of_requests_are_kept_for_two_minutes() -> None:
     in_flight, now_ns = InFlight(), [0]
     sampler = Sampler(in_flight, TreeBuilder(10_000), perf_ns=lambda: now_ns[0])
 
-    def work(over: threading.Event) -> None:
-        doing = in_flight.here()
-        doing.work = MARK
-        spin(over)
-        doing.work = None
-
-    with running(work, "worker"):
+    with running(for_a_request(in_flight), "worker"):
         looks(sampler, 3)
         now_ns[0] = NEWEST_NS
         looks(sampler, 1)
