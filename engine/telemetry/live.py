@@ -61,7 +61,12 @@ class LiveFeed:
                 patch = _patch(old.value, value)
                 short = patch if len(patch) < len(content) else b""
                 parts[name] = _Part(value, content, seq, short)
-        self._published = _Published(seq, parts, tuple(points), {})
+        published = _Published(seq, parts, tuple(points), {})
+        for packs in {packs for _, packs in self._published.answers}:
+            # Somebody looked at the second before: made here, it keeps nobody waiting.
+            since = self._published.seq
+            published.answers[since, packs] = _made(published, since, packs)
+        self._published = published
 
     def answer(self, since: int, packs: bool = False) -> bytes:
         """JSON, or its gzip. since: the seq that the viewer has; 0, or none of ours: everything."""
@@ -71,7 +76,7 @@ class LiveFeed:
         kept = published.answers.get((since, packs))
         if kept is not None:
             return kept
-        made = _packed(self.answer(since)) if packs else _composed(published, since)
+        made = _made(published, since, packs)
         if len(published.answers) < MOST_KEPT:
             published.answers[since, packs] = made
         return made
@@ -110,6 +115,9 @@ def _patch(old: Any, new: Any) -> bytes:
     return orjson.dumps(changed)
 
 
-def _packed(content: bytes) -> bytes:
+def _made(published: _Published, since: int, packs: bool) -> bytes:
+    content = _composed(published, since)
+    if not packs:
+        return content
     packer = zlib.compressobj(6, zlib.DEFLATED, _GZIP_BITS)
     return packer.compress(content) + packer.flush()

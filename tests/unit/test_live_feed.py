@@ -73,3 +73,16 @@ def test_answers_kept_are_bounded() -> None:
     for since in range(1, 100):
         feed.answer(since)
     assert len(feed._published.answers) <= 32
+
+
+def test_while_somebody_looks_the_next_answer_is_made_before_it_is_asked_for() -> None:
+    feed = LiveFeed()
+    feed.publish(1, snapshot(1, models=["a"]), [b"[1]"])
+    feed.publish(2, snapshot(2, models=["b"]), [b"[1]", b"[2]"])
+    assert feed._published.answers == {}, "nobody looks"
+    feed.answer(1, packs=True)
+    feed.publish(3, snapshot(3, models=["c"]), [b"[1]", b"[2]", b"[3]"])
+    (made,) = feed._published.answers.items()
+    assert made[0] == (2, True)
+    assert orjson.loads(zlib.decompress(made[1], 31)) == told(feed, 2)
+    assert feed.answer(2, packs=True) is made[1]
