@@ -59,10 +59,11 @@ def skip_answer(reader: object) -> None:
 
 
 def rate_of(server: RunningServer) -> float:
-    status, _, latest = call(server.port, "GET", "/performance/real-time")
+    """Requests of the last second."""
+    status, _, sent = call(server.port, "GET", "/performance/live?since=0")
     assert status == 200
-    tiles = {tile["id"]: tile["value"] for tile in latest["tiles"]}
-    return float(tiles["requests_per_s"] or 0.0)
+    newest = sent["points"][-1]
+    return float(newest[1] or 0.0)
 
 
 @pytest.fixture
