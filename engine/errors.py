@@ -6,6 +6,7 @@ PyrometerError
 ├── InvalidField            a field of an analysis request is out of its domain
 ├── UnknownModel            no such model or version in the repository
 ├── ModelFailed             the model could not be loaded or its run raised
+│   └── ProviderLost        an execution provider that its plan counts on is not there
 ├── ModelLoading            the model was still loading when the wait ended
 ├── OverBudget              no room for a model within the memory budget
 ├── Overloaded              a bounded queue is full
@@ -25,11 +26,13 @@ from __future__ import annotations
 import re
 
 _FOLDERS = re.compile(r"(?<![\w/:.])(?:/[\w.@+~\-]+)+/(?=[\w.@+~\-])")
+_QUOTED = re.compile(r"""(['"])/(?:(?!\1)[^\n])*/(?=[^/\n])""")
+"""In quotes, as OSError has them, a path may have blanks and anything else in it."""
 
 
 def without_folders(words: str) -> str:
     """Words of a system or a library without the folders of absolute paths: they stay inside."""
-    return _FOLDERS.sub("", words)
+    return _FOLDERS.sub("", _QUOTED.sub(r"\1", words))
 
 
 class PyrometerError(Exception):
@@ -97,6 +100,10 @@ class DeadlineExceeded(PyrometerError):
 
 class Cancelled(PyrometerError):
     """The caller has gone; nobody waits for the answer."""
+
+
+class ProviderLost(ModelFailed):
+    """An execution provider is not there, could not be opened, or runs nothing of the graph."""
 
 
 class ArtefactError(PyrometerError):

@@ -8,6 +8,8 @@ treelite             treelite's importer of tree ensembles    TreeliteBackend
 tl2cgen              that, compiled by the C compiler         Tl2cgenBackend
 scikit-learn-trees   nothing: the artefact's own trees        TreeWalkBackend
 
+onnxruntime-f32@cuda and the like are the same graph on another execution provider
+(providers.py); onnxruntime@cuda is one of a model that is a graph itself.
 A cut of an ensemble (smaller.py) is named after a slash: onnxruntime-f32/half-trees. It and
 int8 are inexact, and take part only under an accuracy budget.
 """

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from engine.batching.policy import Lanes
-from engine.errors import ArtefactError
+from engine.errors import ArtefactError, ModelFailed, ProviderLost
 from engine.models import confined
 from engine.models.loaded import LoadedModel, open_planned, open_unplanned
 from engine.models.plan import Plan
@@ -69,7 +69,7 @@ class PlanningOpener:
 
     def plan(self, entry: ModelEntry) -> tuple[Plan | None, int]:
         self._store.trust.require(entry)
-        plan = self._store.read(entry) or self._store.make(entry, self._watch)
+        plan = self._store.read(entry) or self._made(entry)
         return plan, self._treatments.get(entry.key, AS_IS).plan_of(plan).memory_bytes
 
     def open(self, entry: ModelEntry, plan: Plan | None) -> LoadedModel:
@@ -77,16 +77,25 @@ class PlanningOpener:
         treatment = self._treatments.get(entry.key, AS_IS)
         try:
             model = self._opened(entry, plan, treatment)
-        except (ArtefactError, OSError):
-            if self._store.read(entry) is not None:
+        except (ArtefactError, OSError, ProviderLost) as error:
+            if self._store.read(entry) is not None and not isinstance(error, ProviderLost):
                 raise  # its files are there: it is the model
-            model = self._opened(entry, self._store.make(entry, self._watch), treatment)
+            model = self._opened(entry, self._made(entry), treatment)
         model.warm_up()
         model.place(treatment.lanes_of(self._lanes))
         return model
 
     def _opened(self, entry: ModelEntry, plan: Plan, treatment: Treatment) -> LoadedModel:
         return open_planned(entry, plan, self._store.folder(entry), self._store.trust, treatment)
+
+    def _made(self, entry: ModelEntry) -> Plan:
+        try:
+            return self._store.make(entry, self._watch)
+        except ModelFailed:
+            if not self._closed:
+                raise
+            name = f"{entry.name}/{entry.version}"
+            raise ModelFailed(f"{name}: its plan was stopped, the server ends") from None
 
     def _watch(self, child: subprocess.Popen[bytes]) -> None:
         with self._lock:

@@ -44,6 +44,7 @@ BATCH_ROWS = (1, 8, 32, 128)
 MAX_RANGES = 3
 MIN_GAIN = 1.25
 NO_LIMIT = 2**31
+ABSENT = "is not present on this machine"
 FORMAT = 7
 """Raised whenever the meaning of a stored plan changes, so that old ones are made anew."""
 
@@ -99,7 +100,7 @@ class Plan:
         nan: only those that also answer rows with NaN.
         """
         others = [c for c in self.candidates[1:] if c.exact and not (nan and c.finite_only)]
-        ranked = sorted(others, key=lambda c: c.run_us[1])
+        ranked = sorted(others, key=lambda c: c.run_us[min(c.run_us)])
         return (*(c.form for c in ranked), self.oracle.form)
 
     @property
@@ -114,12 +115,8 @@ class Plan:
     @property
     def served_us(self) -> dict[int, float]:
         """Microseconds by batch size, each of the form that serves it, where measured."""
-        times = {}
-        for rows in BATCH_ROWS:
-            measured = self.candidate(self.form_for(rows)).run_us.get(rows)
-            if measured is not None:
-                times[rows] = measured
-        return times
+        found = {rows: self.candidate(self.form_for(rows)).run_us.get(rows) for rows in BATCH_ROWS}
+        return {rows: run_us for rows, run_us in found.items() if run_us is not None}
 
     @property
     def memory_bytes(self) -> int:
@@ -163,15 +160,16 @@ def choose_ranges(candidates: tuple[Candidate, ...]) -> tuple[tuple[int, str], .
     agreeing = [c for c in candidates if c.exact]
     if len(agreeing) == 1:
         return ((NO_LIMIT, agreeing[0].form),)
+    sizes = sorted(agreeing[0].run_us)  # one alone, of a graph whose rows are fixed
     winners: list[Candidate] = []
-    for rows in BATCH_ROWS:
+    for rows in sizes:
         best = min(agreeing, key=lambda c: c.run_us[rows])
         current = winners[-1] if winners else best
         changes = sum(a is not b for a, b in itertools.pairwise(winners))
         worth = current.run_us[rows] >= MIN_GAIN * best.run_us[rows]
         winners.append(best if worth and changes < MAX_RANGES - 1 else current)
     ranges = [
-        (int(math.sqrt(BATCH_ROWS[place] * BATCH_ROWS[place + 1])), winner.form)
+        (int(math.sqrt(sizes[place] * sizes[place + 1])), winner.form)
         for place, (winner, following) in enumerate(itertools.pairwise(winners))
         if winner is not following
     ]
@@ -209,19 +207,30 @@ def _smaller(
     return smallest if smallest and smallest.file_bytes < bar else None
 
 
+def _plain(value: float) -> str:
+    """Three figures, or all before the point with thousands apart."""
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
+def _took(us: float) -> str:
+    return f"{_plain(us)} µs" if us < 1e4 else f"{_plain(us / 1e3)} ms"
+
+
 def _reason(candidates: tuple[Candidate, ...], ranges: tuple[tuple[int, str], ...]) -> str:
     oracle = candidates[0]
     best = next(c for c in candidates if c.form == ranges[0][1])
     if best is oracle:
         out = [f"{c.form}: {c.reason}" for c in candidates[1:] if c.verdict == "out"]
-        if len(candidates) == 1:
+        if all(c.reason.endswith(ABSENT) for c in candidates[1:]):
             return f"{oracle.form} is the only form of this kind of model"
         if any(c.exact for c in candidates[1:]):
             return f"{oracle.form} is the fastest exact form"
         return f"no other form gives the same answers ({'; '.join(out)})"
+    least = min(oracle.run_us)
+    best_us, oracle_us = best.run_us[least], oracle.run_us[least]
     reason = (
-        f"{best.form} takes {best.run_us[1]:.3g} us at 1 row, {oracle.form} "
-        f"{oracle.run_us[1]:.4g} us: {oracle.run_us[1] / best.run_us[1]:.3g}x faster"
+        f"{best.form} takes {_took(best_us)} at {least} row{'s' if least > 1 else ''}, "
+        f"{oracle.form} {_took(oracle_us)}: {_plain(oracle_us / best_us)}x faster"
     )
     if best.quality is not None:
         q = best.quality
@@ -279,10 +288,8 @@ def plan_from_dict(value: Mapping[str, Any]) -> Plan:
 def _candidate(item: Mapping[str, Any]) -> Candidate:
     parity = item["parity"]
     if parity is not None:
-        largest = parity["max_difference"]
-        parity = Parity(
-            parity["rows"], parity["unequal_labels"], math.inf if largest is None else largest
-        )
+        largest = math.inf if parity["max_difference"] is None else parity["max_difference"]
+        parity = Parity(parity["rows"], parity["unequal_labels"], largest)
     return Candidate(
         form=item["form"],
         verdict=item["verdict"],

@@ -3,15 +3,16 @@
     <state>/plans/<key>/plan.json        {"sha256": of the plan's text, "plan": text}
     <state>/plans/<key>/model-f32.onnx   listed in the plan with its SHA-256
 
-The key digests everything a plan depends on (artefact, model.toml, library versions, CPU,
-tolerance), so a change of any makes a new plan. Everything is verified on read; whatever
-does not verify is thrown away and made anew.
+The key digests everything a plan depends on (artefact, model.toml, library versions, execution
+providers, CPU, tolerance), so a change of any makes a new plan. Everything is verified on
+read; whatever does not verify is thrown away and made anew.
 """
 
 from __future__ import annotations
 
 import hashlib
 import importlib.metadata
+import importlib.util
 import json
 import logging
 import math
@@ -27,7 +28,7 @@ from functools import cache
 from pathlib import Path
 from typing import IO
 
-from engine.config import MIB, Settings
+from engine.config import MIB, Settings, named_providers
 from engine.errors import ArtefactError, ModelFailed
 from engine.models import confined
 from engine.models.files import private_folder, sha256_of
@@ -35,8 +36,12 @@ from engine.models.plan import FORMAT, Candidate, Plan, plan_from_dict
 from engine.models.repository import ModelEntry
 from engine.models.trust import TrustFile
 
-LIBRARIES = ("numpy", "onnxruntime", "scikit-learn", "skl2onnx", "skops", "treelite")
-OPTIONAL_LIBRARIES = ("lightgbm", "pandas", "tl2cgen", "xgboost")
+LIBRARIES = ("numpy", "scikit-learn", "skl2onnx", "skops", "treelite")
+OPTIONAL_LIBRARIES = (
+    *("lightgbm", "pandas", "tl2cgen", "xgboost"),
+    # One of these is there: the same package, built with other execution providers.
+    *("onnxruntime", "onnxruntime-gpu", "onnxruntime-openvino", "onnxruntime-directml"),
+)
 UNREADABLE = (
     ArtefactError,
     OSError,
@@ -66,7 +71,15 @@ def machine_fingerprint() -> str:
     versions += [f"{name} {_version_or_none(name)}" for name in OPTIONAL_LIBRARIES]
     compilers = [str(shutil.which(name)) for name in ("gcc", "clang")]
     parts = [f"format {FORMAT}", platform.python_version(), cpu_name(), *versions, *compilers]
-    return "\n".join(parts)
+    return "\n".join([*parts, *provider_libraries()])
+
+
+def provider_libraries() -> list[str]:
+    """Which execution providers came with ONNX Runtime, by their files: it is not imported."""
+    found = importlib.util.find_spec("onnxruntime")
+    folders = (found.submodule_search_locations or ()) if found else ()
+    files = (file for folder in folders for file in Path(folder, "capi").glob("*_providers_*"))
+    return sorted(file.name for file in files)
 
 
 def _version_or_none(name: str) -> str | None:
@@ -106,8 +119,10 @@ class PlanStore:
         compile_timeout_s: float,
         trust: TrustFile,
         compile_memory_bytes: int = 4096 * MIB,
+        onnx_providers: str = "",
     ) -> None:
         self.trust = trust
+        self._onnx_providers = onnx_providers
         self._root = private_folder(private_folder(state) / "plans")
         self._tolerance = tolerance
         self._compile_timeout_s = compile_timeout_s
@@ -123,10 +138,12 @@ class PlanStore:
             settings.compile_timeout_s,
             trust or TrustFile(settings.trust_file),
             settings.compile_memory_bytes,
+            settings.onnx_providers,
         )
 
     def key(self, entry: ModelEntry) -> str:
-        text = f"{machine_fingerprint()}\n{self._tolerance!r}\n{entry.digest}"
+        named = named_providers(self._onnx_providers)
+        text = f"{machine_fingerprint()}\n{named}\n{self._tolerance!r}\n{entry.digest}"
         return hashlib.sha256(f"{entry.name}/{entry.version}\n{text}".encode()).hexdigest()[:32]
 
     def folder(self, entry: ModelEntry) -> Path:
@@ -189,12 +206,13 @@ class PlanStore:
         self, entry: ModelEntry, folder: Path, watch: Callable[[subprocess.Popen[bytes]], None]
     ) -> None:
         job = {
-            "model": str(entry.folder.parent.resolve()),
+            "model": str(entry.home.resolve()),
             "version": entry.version,
             "folder": str(folder.resolve()),
             "tolerance": self._tolerance,
             "trust_file": str(self.trust.path.resolve()),
             "also_trusted": sorted(self.trust.also),
+            "onnx_providers": self._onnx_providers,
         }
         name = f"{entry.name}/{entry.version}"
         _say_once(confined.allowed().words)

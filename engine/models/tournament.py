@@ -1,6 +1,6 @@
 """The tournament, run in a child process: `python -m engine.models.tournament`.
 
-stdin: JSON {model, version, folder, tolerance, trust_file, also_trusted}.
+stdin: JSON {model, version, folder, tolerance, trust_file, also_trusted, onnx_providers}.
 The child writes its compiled
 forms and plan.json into `folder`; the parent verifies and publishes them. A crash, a hang
 or a leak of a converter stays in the child.
@@ -8,21 +8,32 @@ or a leak of a converter stays in the child.
 
 from __future__ import annotations
 
+import itertools
 import json
 import sys
 import time
 import warnings
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from engine.errors import ProviderLost, without_folders
 from engine.models import plan as plans
+from engine.models import providers
 from engine.models.backends import Backend
 from engine.models.describe import Description
 from engine.models.files import sha256_of
-from engine.models.forms import INT8, forms_for, is_tree_ensemble, make_form, open_any
+from engine.models.forms import (
+    INT8,
+    MadeForm,
+    forms_for,
+    is_tree_ensemble,
+    make_form,
+    open_any,
+)
 from engine.models.measure import memory_of, time_batches
 from engine.models.oracle import Oracle, describe, open_oracle
 from engine.models.parity import Parity, compare
@@ -33,10 +44,11 @@ from engine.models.trust import TrustFile
 
 
 def run_tournament(
-    entry: ModelEntry, folder: Path, tolerance: float, trust: TrustFile
+    entry: ModelEntry, folder: Path, tolerance: float, trust: TrustFile, onnx_providers: str = ""
 ) -> plans.Plan:
     """Try every form of one model version; the files of those that may serve stay in `folder`.
 
+    onnx_providers: as in the settings.
     Raises ArtefactError when the artefact itself cannot be loaded.
     """
     started_ns = time.perf_counter_ns()
@@ -48,6 +60,7 @@ def run_tournament(
     candidates += [contest.try_form(form, oracle.estimator) for form in forms]
     if entry.declared.budget is not None:
         candidates += contest.smaller_candidates(candidates)
+    candidates += contest.provider_candidates(candidates, onnx_providers)
     marked, ranges, reason = plans.choose(tuple(candidates), entry.declared.budget)
     kept = {file for c in marked if c.verdict != "out" for file in c.files}
     for path in folder.iterdir():
@@ -108,15 +121,18 @@ class Contest:
 
         quality_of: judges an inexact form by its held-out quality in place of equality.
         """
+        recipe = self._described.recipe
+        given = (form, estimator, self._signature, recipe, self._expected, self._folder)
+        return self._tried(form, lambda: make_form(*given), quality_of)
+
+    def _tried(
+        self,
+        form: str,
+        make: Callable[[], MadeForm],
+        quality_of: Callable[[Backend], Quality] | None = None,
+    ) -> plans.Candidate:
         try:
-            made = make_form(
-                form,
-                estimator,
-                self._signature,
-                self._described.recipe,
-                self._expected,
-                self._folder,
-            )
+            made = make()
             path = self._folder / made.file if made.file else None
             files = {made.file: sha256_of(path)} if path else {}
             started_ns = time.perf_counter_ns()
@@ -126,9 +142,10 @@ class Contest:
             quality = quality_of(backend) if quality_of else None
         except Exception as error:
             # A converter may fail in any way it likes; its words become the reason.
-            words = str(error).replace(f"{self._folder}/", "")
+            words = without_folders(str(error))
             first_line = (words.strip().splitlines() or [""])[0]
-            return plans.Candidate(form, "out", f"{type(error).__name__}: {first_line[:200]}")
+            kind = "" if isinstance(error, ProviderLost) else f"{type(error).__name__}: "
+            return plans.Candidate(form, "out", f"{kind}{first_line[:200]}")
         finite_only = False
         if quality is None and self._finite is not None and not parity.agrees(self._tolerance):
             # Perhaps only the rows with NaN differ: then another form answers those.
@@ -183,6 +200,21 @@ class Contest:
                 for cut, smaller in cuts_of(estimator).items()
             ]
         return tried
+
+    def provider_candidates(
+        self, tried: list[plans.Candidate], onnx_providers: str
+    ) -> list[plans.Candidate]:
+        """The graphs among them on every other execution provider that takes part."""
+        bases = providers.bases_of(tried)
+        if not bases:
+            return []
+        others = providers.taking_part(onnx_providers, providers.available())
+        few = {name: array[: self._sizes[0]] for name, array in self._rows.items()}
+        found = providers.absentees(bases[0].form, others)
+        for base, other in itertools.product(bases, [p for p in others if p.present]):
+            make = partial(providers.graph_on, base, other, self._entry, few, self._folder)
+            found.append(self._tried(f"{base.form}@{other.tag}", make))
+        return found
 
     def _reopened(self) -> Oracle:
         return open_oracle(self._entry, self._trust, self._signature, self._described.recipe)
@@ -252,7 +284,8 @@ def main() -> int:
     try:
         entry = read_version(Path(job["model"]), job["version"])
         trust = TrustFile(Path(job["trust_file"]), job["also_trusted"])
-        plan = run_tournament(entry, folder, float(job["tolerance"]), trust)
+        given = (float(job["tolerance"]), trust, job["onnx_providers"])
+        plan = run_tournament(entry, folder, *given)
     except Exception as error:
         first_line = (str(error).strip().splitlines() or [""])[0]
         print(f"{type(error).__name__}: {first_line[:500]}", file=sys.stderr)

@@ -1,8 +1,11 @@
 """ONNX Runtime on one thread per session: graphs we compiled, and graphs people bring.
 
+A session runs on the CPU, or on one other execution provider with the CPU behind it.
+
 recipe   "inputs": [{"graph", "source", "column"?, "dtype", "rank"}]: what feeds each of the
          graph's inputs; column takes one column of a matrix
          "outputs": output -> {"graph", "dtype", "rank"}
+         "provider"?: ONNX Runtime's name of what runs it; left out: the CPU
 """
 
 from __future__ import annotations
@@ -13,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from engine.errors import ArtefactError
+from engine.errors import ArtefactError, ProviderLost
 from engine.types import NUMPY_DTYPES
 
 NAME = "onnxruntime"
@@ -35,16 +38,40 @@ GRAPH_DATATYPES = {
 }
 
 
-def open_session(graph: Path | bytes) -> Any:
-    """An inference session, of a file or of a graph's bytes, that starts no threads."""
+CPU = "CPUExecutionProvider"
+PROVIDER_OPTIONS: Mapping[str, Mapping[str, str]] = {
+    # Both compute in fewer bits than the graph says where nobody tells them not to.
+    "CUDAExecutionProvider": {"use_tf32": "0"},
+    "OpenVINOExecutionProvider": {"num_of_threads": "1", "precision": "ACCURACY"},
+}
+
+
+def open_session(graph: Path | bytes, provider: str = "", trace: Path | None = None) -> Any:
+    """An inference session, of a file or of a graph's bytes, that starts no threads.
+
+    provider: ONNX Runtime's own name; "" is the CPU. trace: beginning of the file that tells
+    where its nodes ran. Raises ProviderLost where the provider could not be opened.
+    """
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
+    if trace is not None:
+        options.enable_profiling = True
+        options.profile_file_prefix = str(trace)
     source = graph if isinstance(graph, bytes) else str(graph)
-    session = onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+    asked: list[Any] = [CPU]
+    if provider:
+        if provider not in onnxruntime.get_available_providers():
+            raise ProviderLost(f"{provider} is not part of this ONNX Runtime")
+        asked = [(provider, dict(PROVIDER_OPTIONS.get(provider, {}))), CPU]
+        # It says itself on stderr why a provider could not be opened; the plan says it too.
+        options.log_severity_level = 4
+    session = onnxruntime.InferenceSession(source, options, providers=asked)
+    if provider and provider not in session.get_providers():
+        raise ProviderLost(f"{provider} could not be opened; ONNX Runtime fell back to the CPU")
     # It keeps the bytes, a second copy of the model, only to fall back from another provider.
     session._model_bytes = None
     return session
@@ -84,9 +111,15 @@ def _tensors(model: Any) -> Any:
 class OnnxBackend:
     """Runs one session. What feeds it and what is read off it is decided by its recipe."""
 
-    def __init__(self, name: str, graph: Path | bytes, recipe: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        name: str,
+        graph: Path | bytes,
+        recipe: Mapping[str, Any],
+        trace: Path | None = None,
+    ) -> None:
         self.name = name
-        self._session = open_session(graph)
+        self._session = open_session(graph, recipe.get("provider", ""), trace)
         self._feeds = [
             (i["graph"], i["source"], i.get("column"), np.dtype(i["dtype"]), int(i["rank"]))
             for i in recipe["inputs"]
@@ -120,6 +153,10 @@ class OnnxBackend:
             name: _shaped(answer, known[name][1], known[name][2])
             for name, answer in zip(outputs, answers, strict=True)
         }
+
+    def end_trace(self) -> Path:
+        """The file that tells where nodes ran; only of a backend that was given `trace`."""
+        return Path(self._session.end_profiling())
 
 
 def _shaped(answer: np.ndarray, dtype: np.dtype, rank: int) -> np.ndarray:
