@@ -13,7 +13,7 @@
   const HEADINGS = {
     bytes: "The limit is below the budget while the whole process would take more than memory_budget_bytes",
     evictions: "Had to make room for others",
-    rejected: "Larger than a tenth of the budget; on disk: the writer's queue was full, or a file was damaged",
+    rejected: "Larger than a tenth of the budget; on disk and by Redis: the writer's queue was full, or a value was not what had been written",
     expired: "Older than their model's cache_ttl_s",
     age: "Since the oldest and the median item were put",
     saved: "Hits × the mean time that a run took since the start",
@@ -89,7 +89,7 @@
 
   function summary() {
     const data = answer.tiers.filter((tier) => tier.tier !== "models");
-    const saved = data.flatMap((tier) => [tier, tier.disk || {}]).map((tier) => tier.saved_ms).filter(known);
+    const saved = [...data.flatMap((tier) => [tier, tier.disk || {}]), answer.shared || {}].map((tier) => tier.saved_ms).filter(known);
     const items = sum(data.map((tier) => tier.items));
     const asleep = data.filter((tier) => tier.awake === false).map((tier) => tier.label.toLowerCase());
     const parts = [`${plural(items, "item")}, ${bytes(sum(data.map((tier) => tier.bytes)))} in memory`];
@@ -108,6 +108,7 @@
     none.hidden = Boolean(answer && answer.models.length);
     if (!answer) return problem ? retry(note) : setText(note, "Asking what the caches hold");
     setText(none, "Nothing is cached yet. What each model has in the caches will appear here with its first requests.");
+    caches.drawShared(answer.shared);
     caches.drawTiers(answer);
     caches.drawModels(answer);
     byId("readout-caches-tiers").replaceChildren(...summary());

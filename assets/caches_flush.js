@@ -38,11 +38,13 @@
 
   const onDisk = (disk) => (disk && disk.items ? ` and ${plural(disk.items, "item")} on disk` : "");
 
+  const everywhere = () => (caches.shares ? ", here and on all servers that share results" : "");
+
   function costOf(tier) {
     if (tier.tier === "models") {
       return `Drop ${plural(tier.items, "model")}, ${bytes(tier.bytes)}, but those in use or pinned? Their next requests wait for a load.`;
     }
-    return `Flush ${plural(tier.items, "item")}, ${bytes(tier.bytes)}${onDisk(tier.disk)}? The next requests run their models again.`;
+    return `Flush ${plural(tier.items, "item")}, ${bytes(tier.bytes)}${onDisk(tier.disk)}${tier.tier === "results" ? everywhere() : ""}? The next requests run their models again.`;
   }
 
   async function flushTier(row, tier, button) {
@@ -56,7 +58,7 @@
     if (!idle(button)) return;
     const whole = caches.heldIn(model, caches.TIERS) || { items: 0, bytes: 0 };
     const name = model.model.length > 40 ? `${model.model.slice(0, 39)}…` : model.model;
-    const text = `Flush ${plural(whole.items, "item")}, ${bytes(whole.bytes)}${onDisk(caches.heldIn(model, caches.DISKS))} of ${name}? Its next requests run it again.`;
+    const text = `Flush ${plural(whole.items, "item")}, ${bytes(whole.bytes)}${onDisk(caches.heldIn(model, caches.DISKS))} of ${name}${everywhere()}? Its next requests run it again.`;
     if (!(await pyrometer.actions.confirmInPlace(row, "td", text, "Flush model"))) return;
     await flush({ model: model.model }, name, button);
   }
@@ -67,7 +69,7 @@
     const data = answer.tiers.filter((tier) => tier.tier !== "models");
     const total = (field) => caches.sum(data.map((tier) => tier[field]));
     const disk = { items: caches.sum(data.map((tier) => tier.disk && tier.disk.items)) };
-    const text = `Flush ${plural(total("items"), "item")}, ${bytes(total("bytes"))}${onDisk(disk)}? The next requests run their models again. Models stay loaded.`;
+    const text = `Flush ${plural(total("items"), "item")}, ${bytes(total("bytes"))}${onDisk(disk)}${everywhere()}? The next requests run their models again. Models stay loaded.`;
     if (!(await pyrometer.actions.confirmInPlace(byId("panel-caches-tiers-head"), "div", text, "Flush all caches"))) return;
     await flush({}, "all caches", button);
   }

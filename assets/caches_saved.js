@@ -7,7 +7,7 @@
   const { bytes, count, known } = pyrometer.format;
   const PATH = "/performance/effectiveness";
   const REFRESH_MS = 5000;
-  const CACHES = ["responses", "results", "disk", "embeddings"];
+  const CACHES = ["responses", "results", "disk", "redis", "embeddings"];
   let under = null;
   let finishedAt = -Infinity;
 

@@ -7,13 +7,14 @@
   const { count, percent, bytes, clock, day, duration, plural, known } = pyrometer.format;
   const LABELS = { results: "Results", embeddings: "Embeddings", responses: "Responses", disk: "On disk" };
 
-  const holds = (tier) => tier.items > 0 || Boolean(tier.disk && tier.disk.items > 0);
+  const holds = (tier) => tier.items > 0 || Boolean(tier.disk && tier.disk.items > 0) || Boolean(caches.shares && tier.tier === "results");
 
   function rowsOf(answer) {
     const rows = [];
     for (const tier of answer.tiers) {
       rows.push({ ...tier, key: tier.tier, part: "memory" });
       if (tier.disk) rows.push({ ...tier.disk, key: `${tier.tier} disk`, part: "disk", tier: tier.tier, label: "On disk" });
+      if (tier.tier === "results" && answer.shared) rows.push({ ...answer.shared, key: "results shared", part: "shared", tier: "results", label: "In Redis" });
     }
     for (const off of answer.off) {
       rows.push({ key: `${off.tier} off`, part: "off", tier: off.tier, label: LABELS[off.tier], setting: off.setting });
@@ -58,10 +59,11 @@
     row.tier = tier;
     const [label, items] = row.querySelectorAll(".col-tier > div");
     titled(label, tier.label);
-    setText(items, tier.part === "off" ? "" : plural(tier.items, tier.tier === "models" ? "model" : "item"));
+    setText(items, tier.part === "shared" ? `epoch ${count(tier.epoch)}` : tier.part === "off" ? "" : plural(tier.items, tier.tier === "models" ? "model" : "item"));
     fillState(row, tier);
     fillMeter(row, tier);
-    const figures = tier.part === "disk" ? { ...tier, rejected: tier.dropped + tier.refused } : tier;
+    const figures = tier.part === "disk" ? { ...tier, rejected: tier.dropped + tier.refused }
+      : tier.part === "shared" ? { ...tier, rejected: tier.dropped + tier.refused + tier.rejected } : tier;
     for (const name of ["hits", "misses", "evictions", "rejected", "expired"]) caches.fillCount(row.querySelector(`.col-${name}`), figures[name]);
     setText(row.querySelector(".col-rate"), percent(tier.hit_percent));
     fillAge(row.querySelector(".col-age"), tier);
@@ -81,6 +83,10 @@
   function fillState(row, tier) {
     const word = row.querySelector(".state-word");
     const second = row.querySelector(".col-state > .cell-2");
+    if (tier.part === "shared") {
+      caches.fillSharedState(row, tier, word, second);
+      return;
+    }
     const idle = tier.part === "off" || tier.awake === false;
     setStatus(row.querySelector(".mark"), idle ? "unknown" : "ok");
     if (tier.part !== "off") {
@@ -97,6 +103,12 @@
   }
 
   function fillMeter(row, tier) {
+    if (tier.part === "shared") {
+      setText(row.querySelector(".bytes-words"), `${count(tier.connections)} of ${count(tier.connections_limit)} connections`);
+      row.querySelector(".meter-fill").style.width = `${(100 * tier.connections / tier.connections_limit).toFixed(1)}%`;
+      row.querySelector(".meter-limit").hidden = true;
+      return;
+    }
     const bounded = tier.budget_bytes > 0;
     const limited = bounded && known(tier.limit_bytes) && tier.limit_bytes < tier.budget_bytes;
     const share = (value) => `${Math.min(100, bounded && known(value) ? (100 * value) / tier.budget_bytes : 0).toFixed(1)}%`;
@@ -111,6 +123,7 @@
   }
 
   function fillAge(node, tier) {
+    if (tier.part === "shared") return;
     const [oldest, median] = node.querySelectorAll("div");
     const measured = known(tier.oldest_s);
     setText(oldest, measured ? duration(tier.oldest_s) : tier.aged === false ? "not measured" : "–");

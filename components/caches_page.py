@@ -68,7 +68,7 @@ WORK_SAVED = ChartSpec(
         Series("saved_by_embeddings_ms", "encoding", "series-6"),
     ),
     (),
-    (Extra("gzip_ms", "gzip spent", "ms/s"),),
+    (Extra("saved_by_redis_ms", "redis", "ms/s"), Extra("gzip_ms", "gzip spent", "ms/s")),
     headline="saved_by_plan_ms",
 )
 HOURLY = (
@@ -77,10 +77,22 @@ HOURLY = (
     ("responses", "Responses", "saved_by_responses_ms"),
     ("results", "Results", "saved_by_results_ms"),
     ("disk", "Disk", "saved_by_disk_ms"),
+    ("redis", "Redis", "saved_by_redis_ms"),
     ("embeddings", "Embeddings", "saved_by_embeddings_ms"),
     ("gzip", "gzip", "gzip_saved_bytes_per_s"),
 )
 """Key, label and the metric that explains it, of each figure of the last hour."""
+SHARED = (
+    ("lookups", "Look-ups", "Time of the last 1,024 look-ups, of the budget that each has"),
+    ("ended", "Without an answer", "Look-ups that took too long, failed, or found no connection"),
+    ("connections", "Connections", "Of this process; a look-up neither waits for one nor opens it"),
+    ("written", "Written", "Since the start, off the request path"),
+    ("queued", "To be written", "What finds the queue full, or Redis away, is dropped"),
+    ("runs", "Runs led, found", "Runs of 20 ms and more that other servers could wait for"),
+    ("epoch", "Epoch", "Flushes that are known here; each gives all keys new names"),
+    ("circuit", "Circuit opened", "Times that Redis was not asked any more, until it answered"),
+)
+"""Key, label and explanation of each figure of what servers share."""
 HOURLY_NOTE = (
     "Each is compared with this server without that part alone, so they do not add up. What was "
     "done is measured; what was not done is an estimate, for the plan by audits of served rows."
@@ -156,6 +168,34 @@ def _saved(entries: CatalogueEntries) -> html.Section:
     )
 
 
+def _shared() -> html.Div:
+    figures = [
+        html.Div(
+            [
+                html.Dt(label),
+                html.Dd("–", className="num", **{"data-shared": key}),
+                html.Dd("", className="caches-hour-note", **{"data-shared-note": key}),
+            ],
+            className="caches-hour-figure",
+            title=words,
+        )
+        for key, label, words in SHARED
+    ]
+    return html.Div(
+        panel(
+            "panel-caches-shared",
+            "Shared by Redis",
+            "since the start",
+            html.P("", id="caches-shared-words", className="caches-saved-words"),
+            html.Dl(figures, className="caches-hour caches-shared"),
+            span=12,
+        ),
+        id="caches-shared",
+        className="caches-shared-place span-12",
+        hidden=True,
+    )
+
+
 def _chart(entries: CatalogueEntries) -> html.Section:
     figure = time_figure(HITS)
     figure["layout"]["yaxis"] |= {"range": [0, 104], "autorange": False, "dtick": 25}
@@ -165,7 +205,14 @@ def _chart(entries: CatalogueEntries) -> html.Section:
 def caches_page(entries: CatalogueEntries = ()) -> html.Div:
     """Every panel of the page, empty."""
     return html.Div(
-        [_tiers(), _saved(entries), chart_panel(WORK_SAVED, entries), _chart(entries), _models()],
+        [
+            _tiers(),
+            _shared(),
+            _saved(entries),
+            chart_panel(WORK_SAVED, entries),
+            _chart(entries),
+            _models(),
+        ],
         id="caches-page",
         className="grid",
         **{"data-state": "loading"},

@@ -29,7 +29,10 @@ if TYPE_CHECKING:
 AGES_AT_ONCE = 20_000
 """Ages and the models' part on disk are read unasked in a tier of at most so many items."""
 MOST_MODELS = 200
-HITS = {"responses": "response_hits", "results": "result_hits", "disk": "disk_hits"}
+HITS = {
+    **{"responses": "response_hits", "results": "result_hits"},
+    **{"disk": "disk_hits", "redis": "redis_hits"},
+}
 """Names among a request's sums of what each tier has answered."""
 
 
@@ -79,7 +82,18 @@ def cache_report(engine: Engine, measures: bool) -> dict[str, Any]:
         "models": models[:MOST_MODELS],
         "models_left_out": max(0, len(models) - MOST_MODELS),
         "off": _off(engine),
+        "shared": _shared(engine, uses),
     }
+
+
+def _shared(engine: Engine, uses: Mapping[str, ModelUse]) -> dict[str, Any] | None:
+    """The tier that servers share; None where there is none."""
+    if engine.shared is None:
+        return None
+    figures = engine.shared.figures()
+    lookups = figures["hits"] + figures["misses"]
+    figures["hit_percent"] = 100 * figures["hits"] / lookups if lookups else None
+    return figures | {"saved_ms": _sum([use.saved_ms("redis") for use in uses.values()])}
 
 
 def _kept(engine: Engine) -> Kept:

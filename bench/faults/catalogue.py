@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-from bench.faults import answers, changes, clients, disk, ends, limits, overload, threads
+from bench.faults import (
+    answers,
+    changes,
+    clients,
+    cluster,
+    disk,
+    ends,
+    limits,
+    overload,
+    store,
+    threads,
+)
 from bench.faults.fault import Fault
 
 REFUSED = 0
@@ -38,5 +49,10 @@ FAULTS = (
     Fault("clock jumps", limits.clock_jumps, "`time.time` shifted in the process", 1, 5),
     Fault("distinct inputs", answers.distinct_inputs, "200 callers let go together", 3, 50),
     Fault("digest collision", answers.same_digests, "BLAKE2b replaced by a constant", 4, 30),
+    Fault("Ray away", cluster.ray_away, "kill -KILL of all its services", 1, 10),
+    Fault("replica killed", cluster.replica_killed, "kill -KILL", 2, 20),
+    Fault("Redis absent", store.absent, "started after the servers", 1, 10),
+    Fault("Redis killed", store.killed, "kill -KILL, and a new one", 2, 20),
+    Fault("Redis slow", store.slow, "kill -STOP", 2, 20),
     Fault("mutated results", answers.mutated_results, "a model and callers that write", 3, 20),
 )

@@ -106,9 +106,9 @@ def install() -> None:
 
 def kill(name: str) -> str:
     """The event loop lets only SystemExit through."""
-    error = SystemExit if name == "http" else Killed
+    error = SystemExit if name == "loop" else Killed
     found = [t for t in threading.enumerate() if t.name == f"pyrometer-{name}"]
-    for thread in found[-1:] if name == "http" else found:
+    for thread in found:
         ident = ctypes.c_ulong(thread.ident or 0)
         ctypes.pythonapi.PyThreadState_SetAsyncExc(ident, ctypes.py_object(error))
     return str(len(found))

@@ -10,11 +10,13 @@ own pickling is shut off (see SECURITY.md), and its folder is private.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import queue
 import shutil
 import sqlite3
+import threading
 import time
 from collections.abc import Callable, Iterator
 from hashlib import blake2b
@@ -24,6 +26,7 @@ from typing import Any
 import diskcache
 
 from engine.caching.memory import Held
+from engine.errors import without_folders
 from engine.supervised import Supervised
 
 log = logging.getLogger(__name__)
@@ -68,6 +71,9 @@ class DiskTier:
         self.hits = self.misses = self.written = self.dropped = self.refused = 0
         self.problem: str | None = None
         self._owes_clear = False
+        self._generation = 0
+        self._evicting: dict[object, str] = {}
+        self._writing, self._changing = threading.Lock(), threading.Lock()
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         os.chmod(folder, 0o700)
         self._cache = _opened(folder, budget_bytes)
@@ -77,13 +83,16 @@ class DiskTier:
 
     def offer(self, key: bytes, make_payload: Callable[[], bytes], group: str) -> None:
         """Have a payload written soon; it is made by the writer. Never waits."""
-        self._submit(lambda: self._store(key, make_payload(), group))
+        generation = self._generation
+        self._submit(lambda: self._store(key, make_payload(), group, generation))
 
-    def _submit(self, job: Callable[[], None]) -> None:
+    def _submit(self, job: Callable[[], None]) -> bool:
         try:
             self._queue.put_nowait(job)
         except queue.Full:
             self.dropped += 1
+            return False
+        return True
 
     def _write(self) -> None:
         while (job := self._queue.get()) is not None:
@@ -95,16 +104,20 @@ class DiskTier:
             else:
                 self.problem = None
 
-    def _store(self, key: bytes, payload: bytes, group: str) -> None:
-        if self._owes_clear:
-            self._clear_all()
-        self._cache.set(key, _digest(key, payload) + payload, tag=group)
-        self.written += 1
+    def _store(self, key: bytes, payload: bytes, group: str, generation: int) -> None:
+        with self._writing:
+            if generation != self._generation:
+                return  # everything was flushed since it was offered
+            if self._owes_clear:
+                self._clear_all()
+            self._cache.set(key, _digest(key, payload) + payload, tag=group)
+            self.written += 1
 
-    def read(self, key: bytes) -> bytes | None:
-        """The payload, or None where it is absent or not what was written."""
+    def read(self, key: bytes, group: str = "") -> bytes | None:
+        """The payload, or None where it is absent, being flushed or not what was written."""
+        hidden = self._owes_clear or (group and group in self._evicting.values())
         try:
-            stored = None if self._owes_clear else self._cache.get(key)
+            stored = None if hidden else self._cache.get(key)
         except Exception as error:
             self._failed(error)
             stored = None
@@ -119,7 +132,7 @@ class DiskTier:
         """Said once: a full disk fails for every value."""
         if self.problem is None:
             log.error("the cache on disk fails: %s: %s", type(error).__name__, error)
-        self.problem = f"{type(error).__name__}: {error}"
+        self.problem = f"{type(error).__name__}: {without_folders(str(error))}"
 
     def _asked(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
         """Rows of the index; none where it cannot be read."""
@@ -141,23 +154,28 @@ class DiskTier:
         return payload
 
     def clear(self, group: str | None = None) -> None:
-        """Forget one group or everything, what waits to be written included."""
-        waiting = []
-        while True:
-            try:
-                waiting.append(self._queue.get_nowait())
-            except queue.Empty:
-                break
-        if group is not None:
-            for job in waiting:
-                if job is not None:
-                    self._submit(job)
-            self._submit(lambda: self._evict(group))
-        else:
-            try:
+        """Forget one group or everything, what waits to be written included.
+
+        From now on nothing of it is read, although a group goes only when the writer comes to it.
+        """
+        flush = object()
+        with self._changing:
+            if group is not None:
+                # A new one each time: readers look through the one that they have.
+                self._evicting = self._evicting | {flush: group}
+                if not self._submit(lambda: self._evict(group, flush)):
+                    self._owes_clear = True
+                    self._forget(flush)
+                return
+            self._generation += 1
+            self._owes_clear = True
+            self._drop_waiting()
+            self._evicting = {}
+        try:
+            with self._writing:
                 self._clear_all()
-            except Exception as error:
-                self._failed(error)
+        except Exception as error:
+            self._failed(error)
 
     def _clear_all(self) -> None:
         """Where the disk does not let go of what it has, nothing of it is read until it does."""
@@ -165,12 +183,28 @@ class DiskTier:
         self._cache.clear()
         self._owes_clear = False
 
-    def _evict(self, group: str) -> None:
+    def _evict(self, group: str, flush: object) -> None:
         try:
             self._cache.evict(group)
         except Exception:
             self._owes_clear = True
             raise
+        finally:
+            with self._changing:
+                self._forget(flush)
+
+    def _forget(self, flush: object) -> None:
+        left = self._evicting.items()
+        self._evicting = {one: group for one, group in left if one is not flush}
+
+    def _drop_waiting(self) -> None:
+        """Take out what waits, but for the word to end."""
+        ends = False
+        with contextlib.suppress(queue.Empty):
+            while True:
+                ends |= self._queue.get_nowait() is None
+        if ends:
+            self._queue.put_nowait(None)
 
     def __iter__(self) -> Iterator[bytes]:
         return iter(self._cache)

@@ -90,7 +90,7 @@ class EmbeddingCache:
     def _encoded(
         self, keys: list[bytes], places: list[int], encode: Encode, group: str
     ) -> dict[bytes, np.ndarray]:
-        encoded = self._read_back(keys)
+        encoded = self._read_back(keys, group)
         lacking = [(k, p) for k, p in zip(keys, places, strict=True) if k not in encoded]
         began_ns = time.perf_counter_ns()
         try:
@@ -113,11 +113,11 @@ class EmbeddingCache:
             flight.set_result(vector)
         return encoded
 
-    def _read_back(self, keys: list[bytes]) -> dict[bytes, np.ndarray]:
+    def _read_back(self, keys: list[bytes], group: str) -> dict[bytes, np.ndarray]:
         """The rows that are on disk."""
         found: dict[bytes, np.ndarray] = {}
         for key in keys if self.disk is not None else ():
-            payload = self.disk.read(key) if self.disk is not None else None
+            payload = self.disk.read(key, group) if self.disk is not None else None
             if payload is not None:
                 with contextlib.suppress(ValueError, KeyError):
                     found[key] = load_run(payload)[0][VECTOR]

@@ -76,7 +76,7 @@ def test_figures_are_those_of_the_server(caches: Any, live_server: RunningServer
     shown = row(caches, "results")
     for name in ("hits", "misses", "evictions", "rejected", "expired"):
         assert shown.locator(f".col-{name}").inner_text() == f"{told[name]:,}"
-    assert "of 256 MiB" in shown.locator(".bytes-words").inner_text()
+    assert "of 268 MB" in shown.locator(".bytes-words").inner_text()
     assert shown.locator(".col-age .cell-2").inner_text().startswith("median ")
     model = caches.locator("#caches-cached-body tr[data-model=breast_cancer]")
     assert "item" in model.locator(".bytes-words").inner_text()
@@ -113,7 +113,7 @@ def test_a_tier_is_flushed_after_asking_and_the_figures_are_told(
     row(caches, "results").locator(FLUSH).click()
     caches.click("#caches-tiers-body [data-action=confirm]")
     caches.wait_for_selector("#toasts .toast:has-text('Flushed results')")
-    assert "MB freed" in caches.inner_text("#toasts .toast-detail")
+    assert " freed" in caches.inner_text("#toasts .toast-detail")
     caches.wait_for_selector(
         "#caches-tiers-body tr[data-tier=results] [data-action=flush][aria-disabled=true]"
     )
@@ -145,7 +145,7 @@ def test_a_sleeping_and_a_limited_tier_say_why(caches: Any) -> None:
     assert shown.locator(".state-word").inner_text() == "asleep"
     assert shown.locator(".col-state .cell-2").inner_text() == "3 of 2,048 hit"
     assert shown.locator(".col-state").get_attribute("title") == why
-    assert "of 1 MiB now" in shown.locator(".bytes-words").inner_text()
+    assert "of 1 MB now" in shown.locator(".bytes-words").inner_text()
     assert "asleep: results" in caches.inner_text("#readout-caches-tiers")
 
 

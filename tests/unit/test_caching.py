@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import stat
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -135,6 +136,30 @@ def test_values_survive_a_restart_in_a_private_folder(disk: DiskTier, tmp_path: 
     again.clear("m")
     until(lambda: again.read(b"k") is None, 5, "forgotten")
     again.close(5)
+
+
+def test_what_was_flushed_is_not_read_although_the_writer_is_still_at_work(disk: DiskTier) -> None:
+    held, goes_on = threading.Event(), threading.Event()
+
+    def make() -> bytes:
+        held.set()
+        goes_on.wait(10)
+        return b"made before the flush"
+
+    disk.offer(b"k" * 20, lambda: b"value", "m")
+    disk.offer(b"n" * 20, lambda: b"value", "n")
+    written(disk, 2)
+    disk.offer(b"l" * 20, make, "m")
+    assert held.wait(5)
+    disk.clear("m")
+    assert disk.read(b"k" * 20, "m") is None
+    assert disk.read(b"n" * 20, "n") == b"value", "another's"
+    disk.clear()
+    goes_on.set()
+    disk.offer(b"o" * 20, lambda: b"new", "m")
+    until(lambda: disk.read(b"o" * 20, "m") == b"new", 5, "what is new is kept")
+    assert disk.read(b"l" * 20, "m") is None
+    assert list(disk) == [b"o" * 20]
 
 
 def test_a_value_that_was_changed_is_a_miss(disk: DiskTier) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from dash import html
 
-from components.caches_page import HITS, MODEL_COLUMNS, TIER_COLUMNS, caches_page
+from components.caches_page import HITS, MODEL_COLUMNS, SHARED, TIER_COLUMNS, caches_page
 from components.catalogue import CatalogueEntry
 from components.settings_page import HEADINGS, settings_page
 
@@ -49,6 +49,13 @@ def test_the_hit_rate_is_drawn_from_none_to_all() -> None:
 def test_how_time_saved_is_computed_is_on_the_page() -> None:
     notes = [one for one in caches_page()._traverse() if isinstance(one, html.P)]
     assert "hits × the mean time that a run took" in notes[0].children
+
+
+def test_what_servers_share_is_hidden_until_there_is_something_to_share() -> None:
+    place = node(caches_page(), "caches-shared")
+    assert place.hidden is True
+    figures = [one for one in place._traverse() if isinstance(one, html.Dd)]
+    assert [one.children for one in figures[::2]] == ["–"] * len(SHARED)
 
 
 def test_the_settings_page_begins_empty_and_says_so() -> None:
