@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 MODELS ?= $(or $(PYROMETER_MODELS),models)
 
 .PHONY: help setup run test lint fmt examples lock bench optimization batches storms unique \
-	replay encodings coldstart telemetrycost accesscost profilercost auditcost profilesoak viewers soak-tab observer scrape locked timeline zoo budget swaps loads smaller loadtest soak omission faults fuzz schemathesis experiments gate gateproof coverage mutants clean
+	replay encodings coldstart telemetrycost accesscost profilercost auditcost profilesoak viewers soak-tab observer scrape locked timeline zoo budget swaps loads smaller loadtest soak omission faults ray shared providers scale fuzz schemathesis fleet experiments gate gateproof coverage mutants clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -33,9 +33,15 @@ test: setup ## run all tests; two files at a time, but for those that look at th
 	$(BIN)/python -m pytest tests/integration/test_[l-z]*
 	$(BIN)/python -m pytest --ignore tests/e2e --ignore tests/unit --ignore tests/contract --ignore tests/integration
 
+# The browser's tests are left out: they take long, and the components are reached without them.
+MEASURED = PYTHONPATH=tests/measured PYTHON_COVERAGE_CONFIG=$(CURDIR)/pyproject.toml \
+	$(BIN)/python -m coverage run -m pytest
 coverage: setup ## branches of engine and components that the tests reach, servers they start included
 	rm -rf build/coverage && mkdir -p build/coverage
-	-$(BIN)/python -m coverage run -m pytest --ignore tests/e2e
+	-$(MEASURED) tests/unit tests/contract -n 2 --dist loadfile
+	-$(MEASURED) tests/integration/[am]* tests/integration/test_[a-k]*
+	-$(MEASURED) tests/integration/test_[l-z]*
+	-$(MEASURED) --ignore tests/e2e --ignore tests/unit --ignore tests/contract --ignore tests/integration
 	$(BIN)/python -m coverage combine --quiet
 	$(BIN)/python -m coverage html --quiet --fail-under 0
 	$(BIN)/python -m coverage report
@@ -138,6 +144,12 @@ soak: examples ## mixed load on a fresh server; memory, files and threads must n
 faults: setup ## every fault of docs/faults.md under load, one table: FAULTS='--only kill'
 	$(BIN)/python -m bench.faults $(FAULTS)
 
+shared: setup ## two servers and a Redis: hits across, flushes, Redis killed and back, what it costs
+	$(BIN)/python -m bench.shared
+
+ray: examples ## a Ray cluster on this machine: nodes killed under load, a heavy model on 1 and 2 replicas
+	$(BIN)/python -m bench.ray_cluster --models $(MODELS) $(RAY)
+
 omission: setup ## a server that stalls 1 s in 10: open loop, wrk2's arithmetic, closed loop
 	$(BIN)/python -m bench.lab.omission
 
@@ -149,8 +161,22 @@ CASES ?= 20000
 schemathesis: examples ## every route by /openapi.json, without keys, with one and with none given: CASES=20000
 	$(BIN)/python -m tests.fuzz.poke --models $(MODELS) --cases $(CASES)
 
+fleet: setup ## merged percentiles of a fleet beside those of the pooled samples, and the cost of a pull
+	$(BIN)/python -m bench.fleet
+
 experiments: setup ## a slow and a wrong candidate of known figures found; no shadow answer leaks
 	$(BIN)/python -m bench.experiments
+
+providers: examples ## tournaments with an ONNX Runtime that has OpenVINO, in build/providers
+	test -x build/providers/bin/python || $(BIN)/python -m venv --without-pip build/providers
+	cd build/providers/lib/python3*/site-packages && test -d onnxruntime || $(CURDIR)/$(BIN)/python \
+		-m pip install --quiet --no-deps --disable-pip-version-check --target . onnxruntime-openvino==1.24.1
+	cd build/providers/lib/python3*/site-packages && $(CURDIR)/$(BIN)/python -c \
+		'import site; print(site.getsitepackages()[0])' > pyrometer.pth
+	build/providers/bin/python -m bench.providers --models $(MODELS)
+
+scale: examples ## a queueing model and a simulator beside measured load; plans for 1 k to 10 M requests/s
+	$(BIN)/python -m bench.scale --measure --models $(MODELS)
 
 gate: examples ## CPU time per request of this tree against the last commit: fails over 3 %
 	$(BIN)/pyrometer bench gate --models $(MODELS) $(GATE)

@@ -6,17 +6,19 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Hashable
+from typing import Protocol
 
 import numpy as np
 
 from engine.batching.policy import ALONE, BatchPolicy
 from engine.caching.memory import MemoryTier
+from engine.caching.shared_types import Ticket
 from engine.errors import DeadlineExceeded
-from engine.executors.scheduler import Job, Scheduler
+from engine.executors.scheduler import Job
 from engine.in_flight import Mark, Marked
 from engine.models.loaded import LoadedModel, Run
 from engine.models.slots import Lease
-from engine.types import DISK_HIT, MISSED, NO_LOOKUP, InferResult, InferTimings
+from engine.types import MISSED, NO_LOOKUP, InferResult, InferTimings
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +30,8 @@ class Call:
     that is not asked. run: the answer, once there is one; error: why there is none. The `_ns`
     fields never overlap. encoder_hits, encoder_misses: rows whose embedding was found, and
     those encoded now. batch_rows: rows of the run that answered. cache: what caches did for it,
-    one of the constants of engine.types. mark: for whom it is, where that is known.
+    one of the constants of engine.types. mark: for whom it is, where that is known. ticket: what
+    it may share with other servers; None where nothing is shared.
     """
 
     __slots__ = (
@@ -55,6 +58,7 @@ class Call:
         "rows",
         "run",
         "started_ns",
+        "ticket",
         "tier",
         "use_cache",
     )
@@ -70,6 +74,7 @@ class Call:
         self.rows = self.batch_rows = 0
         self.deadline_ns = 0
         self.tier: MemoryTier | None = None
+        self.ticket: Ticket | None = None
         self.key = b""
         self.run: Run | None = None
         self.error: Exception | None = None
@@ -143,13 +148,21 @@ class Flight(Job):
         self.running = False
 
 
+class Schedules(Protocol):
+    """What flights are given to: a scheduler, or what chooses between several."""
+
+    def submit(self, job: Job) -> None: ...
+
+    def withdraw(self, job: Job) -> bool: ...
+
+
 class Flights:
     """Calls that run elsewhere: equal ones share a flight; until it runs, each may leave it.
 
     Its lock is taken before the scheduler's, never after.
     """
 
-    def __init__(self, scheduler: Scheduler) -> None:
+    def __init__(self, scheduler: Schedules) -> None:
         self._scheduler = scheduler
         self._by_key: dict[bytes, Flight] = {}
         self._of: dict[Call, Flight] = {}
@@ -212,9 +225,12 @@ class Flights:
         error: Exception | None,
         began_ns: int,
         rows: int,
-        hit: bool = False,
+        hit: int = NO_LOOKUP,
     ) -> None:
-        """Tell every member what its run found, and where its time went. hit: it was kept."""
+        """Tell every member what its run found, and where its time went.
+
+        hit: the cache that had it, see engine.types.
+        """
         ended_ns = time.perf_counter_ns()
         with self._lock:
             flight.running = False
@@ -226,7 +242,7 @@ class Flights:
             taken_ns = ended_ns - max(began_ns, call.started_ns)
             call.batch_rows = rows
             if hit:
-                call.cache = DISK_HIT
+                call.cache = hit
                 call.cache_ns += taken_ns
             else:
                 call.inference_ns += taken_ns

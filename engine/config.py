@@ -19,6 +19,7 @@ from engine.errors import ConfigurationError
 
 MIB = 1024 * 1024
 PREFIX = "PYROMETER_"
+ONNX_PROVIDERS = ("CUDA", "TensorRT", "OpenVINO", "CoreML")
 
 
 def _setting(
@@ -143,6 +144,33 @@ class Settings:
         unit="us",
         low=0.0,
     )
+    executor: str = _setting(
+        "local",
+        "local: models run in this process; ray: those whose compute outweighs the trip "
+        "run on replicas of Ray Serve (needs pyrometer[ray])",
+    )
+    ray_address: str = _setting(
+        "",
+        "the Ray cluster, host:port or auto; this machine must be a node of it; empty: a Ray "
+        "of this server's own, to try it out",
+    )
+    ray_namespace: str = _setting(
+        "pyrometer", "Ray's namespace, and how names of deployments begin there"
+    )
+    ray_models: str = _setting(
+        "", "models to run on Ray whatever pays, comma-separated; *: all that can be shipped"
+    )
+    ray_min_replicas: int = _setting(1, "replicas of each model at least", low=1, high=256)
+    ray_max_replicas: int = _setting(2, "replicas of each model at most", low=1, high=256)
+    ray_replica_cpus: float = _setting(
+        1.0, "processors that Ray sets aside for a replica", low=0.0, high=256.0
+    )
+    ray_timeout_s: float = _setting(
+        5.0, "longest a replica may take for a batch before another is asked", unit="s", low=0.1
+    )
+    ray_in_flight: int = _setting(
+        8, "batches on their way to replicas at once; others wait", low=1, high=256
+    )
     http_door: str = _setting(
         "front", "front: API routes are answered before Flask; flask: through Flask"
     )
@@ -169,6 +197,11 @@ class Settings:
         low=0.0,
         high=1.0,
     )
+    onnx_providers: str = _setting(
+        "",
+        "ONNX Runtime's execution providers that take part in tournaments beside its CPU: CUDA, "
+        "TensorRT, OpenVINO, CoreML, comma-separated; empty or auto: all that are there; off: none",
+    )
     result_cache: bool = _setting(True, "keep results of identical requests")
     result_cache_bytes: int = _setting(256 * MIB, "result cache budget", unit="bytes", low=0)
     embedding_cache: bool = _setting(True, "keep encoders' output, row by row")
@@ -180,6 +213,23 @@ class Settings:
     )
     spill: bool = _setting(True, "keep results of slow models and embeddings on disk too")
     spill_bytes: int = _setting(1024 * MIB, "budget on disk, each", unit="bytes", low=1_000_000)
+    redis_url: str = _setting(
+        "",
+        "Redis or Valkey that servers share results of slow models by: redis://, rediss:// or "
+        "unix://; empty: none",
+        url=True,
+    )
+    redis_budget_ms: float = _setting(
+        5.0, "longest a look-up there may take in all", unit="ms", low=0.5, high=1000.0
+    )
+    redis_connections: int = _setting(8, "connections to it, of this process", low=3, high=1000)
+    redis_ttl_s: float = _setting(
+        86_400.0, "how long a result is kept there, at most", unit="s", low=1.0
+    )
+    redis_value_bytes: int = _setting(MIB, "largest result that is shared", unit="bytes", low=1024)
+    redis_queue: int = _setting(
+        512, "results that may wait to be written there; more are dropped", low=1
+    )
     telemetry: bool = _setting(True, "record requests; off: no counts, times or history of them")
     alert_webhook: str = _setting("", "http URL that alerts are posted to as JSON", url=True)
     alert_apprise: str = _setting(
@@ -187,6 +237,15 @@ class Settings:
     )
     otlp_endpoint: str = _setting(
         "", "OTLP/HTTP URL that requests with a traceparent go to", url=True
+    )
+    peers: str = _setting(
+        "",
+        "other Pyrometers to watch with this one: http://a:8050,http://b:8050, dns://name:8050 "
+        "or ray; empty: none",
+    )
+    peers_key: str = _setting("", "an API key of theirs with scope view", secret=True)
+    peers_interval_s: float = _setting(
+        2.0, "how often each of them is asked", unit="s", low=0.5, high=60.0
     )
     history: bool = _setting(True, "keep what was recorded, on disk, over restarts")
     history_bytes: int = _setting(512 * MIB, "history on disk", unit="bytes", low=10_000_000)
@@ -223,12 +282,40 @@ class Settings:
     def __post_init__(self) -> None:
         for setting in fields(self):
             _check_range(setting, getattr(self, setting.name))
+        named_providers(self.onnx_providers)
+        if self.executor not in ("local", "ray"):
+            raise ConfigurationError(f"executor is {self.executor!r}; it must be local or ray")
+        if not re.fullmatch(r"[A-Za-z0-9_-]{1,40}", self.ray_namespace):
+            raise ConfigurationError(
+                f"ray_namespace is {self.ray_namespace[:80]!r}; it must be 1 to 40 letters, "
+                "digits, - or _"
+            )
         if self.http_door not in ("front", "flask"):
             raise ConfigurationError(f"http_door is {self.http_door!r}; it must be front or flask")
         if not re.fullmatch(r"(([01]\d|2[0-3]):[0-5]\d)?", self.report_at):
             raise ConfigurationError(
                 f"report_at is {self.report_at!r}; it must be HH:MM from 00:00 to 23:59, or empty"
             )
+
+
+def named_providers(listed: str) -> tuple[str, ...] | None:
+    """The providers that `onnx_providers` names, in its order; None where it means all there are.
+
+    Raises ConfigurationError naming the setting and the known names.
+    """
+    words = [word.strip() for word in listed.split(",") if word.strip()]
+    if [word.lower() for word in words] in ([], ["auto"]):
+        return None
+    if [word.lower() for word in words] == ["off"]:
+        return ()
+    known = {name.lower(): name for name in ONNX_PROVIDERS}
+    for word in words:
+        if word.lower() not in known:
+            raise ConfigurationError(
+                f"onnx_providers names {word[:40]!r}; known are {', '.join(ONNX_PROVIDERS)}, "
+                "or auto, or off, alone"
+            )
+    return tuple(dict.fromkeys(known[word.lower()] for word in words))
 
 
 def _check_range(setting: Field[Any], value: Any) -> None:

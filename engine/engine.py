@@ -22,6 +22,7 @@ from engine.call import Call
 from engine.config import Settings
 from engine.errors import InvalidInput, ModelFailed, PyrometerError, UnknownModel
 from engine.executors.pool import WorkerPool, pool_figures
+from engine.files import size_in_words
 from engine.inventory import inventory, queues, state_families
 from engine.led import Led
 from engine.models.files import give_back_memory
@@ -44,6 +45,9 @@ from engine.types import MISSED, RESULT_HIT, Caller, InferRequest, InferResult, 
 from engine.worth import Worth
 
 if TYPE_CHECKING:
+    from engine.caching.shared import SharedTier
+    from engine.fleet.fleet import Fleet
+    from engine.remote_models import RemoteModels
     from engine.trials import Trials
 
 TRIM_SHARE = 0.5
@@ -61,14 +65,18 @@ class Engine:
         self.settings = settings
         self.sources: Mapping[str, str] = {}
         self.draining = False
+        self.listening = (settings.host, settings.port)
+        self.fleet: Fleet | None = None
+        self.outgoing: list[Callable[[], list[dict[str, Any]]]] = []
         self.before_stop: list[Callable[[], None]] = []
         self.figures: dict[str, Callable[[], dict[str, Any]]] = {"engine": self._figures}
         names = (name.strip() for name in settings.preload.split(","))
         self._preload_names = frozenset(filter(None, names))
         # It looks before the reading, so that a change between the two is not missed.
-        self._watcher = Watcher(settings.models, settings.reload_interval_s, self.reload)
+        self._watcher = Watcher(
+            settings.models, settings.reload_interval_s, self.reload, (settings.trust_file,)
+        )
         repository = read_repository(settings.models)
-        self.problems = repository.problems
         self.trust = TrustFile(settings.trust_file)
         self._adopted: dict[tuple[str, str], ModelEntry] = {}
         self.recorder = Recorder(uuid.uuid4().hex[:16], settings.telemetry)
@@ -109,6 +117,8 @@ class Engine:
             preloads=self._preloads,
             promoted=self.led.promoted,
         )
+        self.registry.problems = repository.problems
+        self._was_ready = False
         keeps_results = settings.optimise and settings.result_cache
         self.results = MemoryTier(settings.result_cache_bytes) if keeps_results else None
         keeps_responses = settings.optimise and settings.response_cache
@@ -130,7 +140,17 @@ class Engine:
             lambda: self.registry.resident_bytes,
         )
         self.runs = Runs(settings, self.embeddings, self.results_disk, self.profiler.in_flight)
+        self.shared: SharedTier | None = None
+        if settings.redis_url and keeps_results:
+            from engine.sharing import share_results
+
+            self.shared = share_results(self)
         self.worth = Worth(self)
+        self.remote: RemoteModels | None = None
+        if settings.executor != "local":
+            from engine.remote_models import remote_of
+
+            self.remote = remote_of(self)
         self.monitoring.watched.append(self._threads)
         self.monitoring.watched.append(self.led.threads)
 
@@ -168,7 +188,11 @@ class Engine:
         self.profiler.start()
         if self._trials is not None:
             self._trials.start()
+        if self.shared is not None:
+            self.shared.start()
         self.worth.start()
+        if self.remote is not None:
+            self.remote.start()
         if self.settings.reload_interval_s > 0:
             self._watcher.start()
         self.ticker.event("start", f"started with {len(self.registry.slots())} models")
@@ -227,19 +251,24 @@ class Engine:
         self.worth.close()
         self.profiler.stop()
         self.monitoring.stop()
+        if self.remote is not None:
+            self.remote.close()
         self.registry.close()
         self.runs.scheduler.close(wait_s=5)
         self.pool.close(wait_s=2)
-        for disk in (self.results_disk, self.embeddings_disk):
-            if disk is not None:
-                disk.close(wait_s=2)
+        for kept in (self.results_disk, self.embeddings_disk, self.shared):
+            if kept is not None:
+                kept.close(wait_s=2)
 
     def reload(self) -> list[Future[LoadedModel]]:
         """Read the repository again and follow its changes; returns the loads started."""
         repository = read_repository(self.settings.models)
-        self.problems = repository.problems
+        for place in repository.problems.keys() - self.problems.keys():
+            self.ticker.event("failure", f"not served: {place}: {repository.problems[place]}")
+        self.registry.problems = repository.problems
         found = {entry.key: entry for entry in repository.entries}
-        return self.registry.sync((self._adopted | found).values())
+        loads = self.registry.sync((self._adopted | found).values())
+        return loads + self.registry.retry_untrusted(self.trust.allows)
 
     def adopt(self, entry: ModelEntry) -> list[Future[LoadedModel]]:
         """Serve a version from outside the repository beside those in it.
@@ -276,14 +305,23 @@ class Engine:
         doing = self.profiler.in_flight.here()
         return profile_request(self.recorder, endpoint, method, cold_start, doing=doing)
 
+    @property
+    def problems(self) -> Mapping[str, str]:
+        """Folders of the repository that cannot be used, with the reason."""
+        return self.registry.problems
+
     def unready(self) -> list[str]:
         """Why the engine is not ready: models to preload that never were warm. Empty = ready.
 
-        One that was evicted since, or found the budget full, is loaded when it is asked for.
+        One that was evicted since, or found the budget full, is loaded when it is asked for. Once
+        ready, it stays so until it drains: a model that is added later, good or bad, is no reason
+        to send the requests for the others elsewhere.
         """
         if self.draining:
             return ["the server is stopping"]
-        return [
+        if self._was_ready:
+            return []
+        unready = [
             f"{slot.entry.name} is {slot.state}"
             for slot in self.registry.slots()
             if self.registry.serves(slot)
@@ -292,6 +330,8 @@ class Engine:
             and not slot.no_room
             and not (slot.state == "cold" and slot.loads)
         ]
+        self._was_ready = not unready
+        return unready
 
     def infer(self, request: InferRequest) -> InferResult:
         """Answer one request, waiting for whatever it needs.
@@ -442,18 +482,22 @@ class Engine:
             raise InvalidInput(f"tier is {str(tier)[:80]!r}; it must be one of {', '.join(TIERS)}")
         if model is not None:
             self.registry.slot(model)
+        owed = ""
         if tier == "models":
             items, freed_bytes = self.registry.evict_idle(model)
         else:
-            items, freed_bytes = self._clear_data(tier, model)
+            shared = self.shared if tier in (None, "results") else None
+            if shared is not None and not shared.flush(model):
+                owed = "; other servers are told when Redis answers again"
+            items, freed_bytes = self.clear_data(tier, model)
         of_model = f" of {model}" if model else ""
-        text = (
-            f"{items} {tier or 'cached items'}{of_model} flushed, {freed_bytes / 1e6:.2f} MB freed"
-        )
+        size = size_in_words(freed_bytes)
+        text = f"{items} {tier or 'cached items'}{of_model} flushed, {size} freed{owed}"
         self.ticker.event("flush", text)
         return {"items": items, "bytes": freed_bytes, "text": text}
 
-    def _clear_data(self, tier: str | None, model: str | None) -> tuple[int, int]:
+    def clear_data(self, tier: str | None, model: str | None) -> tuple[int, int]:
+        """Flush data caches of this server alone; returns items and bytes freed."""
         embeddings = self.embeddings.tier if self.embeddings else None
         tiers = {
             "results": self.results,

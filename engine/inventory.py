@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any
 from engine.caching.memory import MemoryTier
 from engine.models.plan import Plan
 from engine.models.slots import Slot
+from engine.sharing_report import shared_families
 from engine.telemetry.histogram import percentile_ms
 from engine.worth_report import worth_families
 
 if TYPE_CHECKING:
     from engine.engine import Engine
 
-HIT_TIERS = ("response", "result", "disk")
+HIT_TIERS = ("response", "result", "disk", "redis")
 
 
 def inventory(engine: Engine) -> dict[str, Any]:
@@ -30,7 +31,7 @@ def _model(engine: Engine, slot: Slot) -> dict[str, Any]:
     sums, outcomes = engine.ticker.totals.of_model(slot.entry.name)
     requests, hits = sums["requests"], sum(sums[f"{tier}_hits"] for tier in HIT_TIERS)
     plan = slot.model.plan if slot.model else None
-    queued, running = engine.runs.scheduler.waiting(slot.entry.name)
+    queued, running = engine.runs.waiting(slot.entry.name)
     return {
         "name": slot.entry.name,
         "version": slot.entry.version,
@@ -68,7 +69,8 @@ def _plan_words(plan: Plan | None) -> str | None:
     oracle = plan.oracle.form
     if plan.speedup is None or plan.chosen == oracle:
         return plan.chosen
-    return f"{plan.chosen}, {plan.speedup:.3g}x {oracle}'s speed"
+    times = f"{plan.speedup:,.0f}" if plan.speedup >= 100 else f"{plan.speedup:.3g}"
+    return f"{plan.chosen}, {times}x {oracle}'s speed"
 
 
 def _quality(metadata: dict[str, Any]) -> str | None:
@@ -158,8 +160,35 @@ def queues(engine: Engine) -> list[dict[str, Any]]:
                 "text": f"{disk['written']} written, {disk['hits']} read",
             }
         )
+    if engine.shared is not None:
+        rows += _shared_queues(engine.shared.figures())
+    if "ray" in figures:
+        rows += _ray_queues(figures["ray"])
     http = figures.get("http")
     return [*_http_queues(http), *rows] if http else rows
+
+
+def _ray_queues(ray: dict[str, Any]) -> list[dict[str, Any]]:
+    text = f"{ray['sent']} answered there, {ray['retries']} tried again"
+    return [
+        _queue("ray", "Batches on Ray", ray["in_flight"], ray["in_flight_limit"], "busy")
+        | {"failed": ray["fallbacks"], "text": text},
+        _queue("ray-waiting", "Waiting for Ray", ray["queued"], ray["queue_limit"], "waiting")
+        | {"refused": ray["refused"], "text": "the limit is for each model"},
+    ]
+
+
+def _shared_queues(shared: dict[str, Any]) -> list[dict[str, Any]]:
+    used, limit = shared["connections_used"], shared["connections_limit"]
+    return [
+        _queue("shared", "Redis, writes", shared["queued"], shared["queue_limit"], "values")
+        | {"refused": shared["dropped"], "text": f"{shared['written']} written"},
+        _queue("shared-connections", "Redis, connections", used, limit, "in use")
+        | {
+            "failed": shared["timeouts"] + shared["errors"],
+            "text": f"{shared['connections']} open; {shared['busy']} look-ups found none free",
+        },
+    ]
 
 
 def _queue(name: str, label: str, used: int, limit: int, unit: str) -> dict[str, Any]:
@@ -202,4 +231,10 @@ def state_families(engine: Engine) -> dict[str, list[tuple[tuple[str, ...], floa
         "pyrometer_cache_evictions": [((tier["tier"],), tier["evictions"]) for tier in tiers],
         "pyrometer_models": [((state,), states.count(state)) for state in sorted(set(states))],
     }
+    if engine.fleet is not None:
+        from engine.fleet.report import fleet_families  # not where nobody is asked
+
+        families |= fleet_families(engine.fleet.view())
+    if engine.shared is not None:
+        families |= shared_families(engine.shared.figures())
     return families | worth_families(engine)

@@ -12,7 +12,7 @@ import os
 import threading
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -28,6 +28,10 @@ from engine.errors import ModelFailed
 from engine.executors.scheduler import Job, Scheduler
 from engine.in_flight import InFlight
 from engine.models.loaded import LoadedModel, Run
+from engine.types import DISK_HIT, NO_LOOKUP, SHARED_HIT
+
+if TYPE_CHECKING:
+    from engine.sharing import Sharing
 
 log = logging.getLogger(__name__)
 STALL_NS = 20_000_000
@@ -37,8 +41,10 @@ STALL_NS = 20_000_000
 class Runs:
     """Where calls run, and where their answers are kept.
 
-    disk: keeps answers of slow models; None keeps none.
+    disk: keeps answers of slow models; None keeps none. sharing: shares them with other servers.
     """
+
+    sharing: Sharing | None = None
 
     def __init__(
         self,
@@ -51,8 +57,23 @@ class Runs:
         self._in_flight = in_flight
         slots = settings.cpu_slots or max(1, (os.cpu_count() or 1) - 1)
         self.scheduler = Scheduler(slots, settings.model_queue, self._execute)
+        self._schedulers = [self.scheduler]
         self.flights = Flights(self.scheduler)
         self._shared: SingleFlight[Run] = SingleFlight()
+
+    def send_elsewhere(self, slots: int) -> Scheduler:
+        """A scheduler for models whose rows are run elsewhere: its slots only wait."""
+        from engine.sent import Switch
+
+        elsewhere = Scheduler(slots, self.scheduler.max_queued, self._execute)
+        self._schedulers.append(elsewhere)
+        self.flights = Flights(Switch(self.scheduler, elsewhere))
+        return elsewhere
+
+    def waiting(self, name: str) -> tuple[int, int]:
+        """Calls of a model that wait, and its runs under way, here and elsewhere."""
+        counts = [scheduler.waiting(name) for scheduler in self._schedulers]
+        return sum(queued for queued, _ in counts), sum(running for _, running in counts)
 
     def is_quick(self, call: Call) -> bool:
         """True when the plan measured the run as short enough for a thread that must not wait."""
@@ -137,6 +158,8 @@ class Runs:
 
     def _execute_flights(self, flights: list[Flight]) -> None:
         began_ns = time.perf_counter_ns()
+        if len(flights) > 1 and self.sharing is not None:
+            flights = self.sharing.land(self.flights, flights, began_ns)
         if len(flights) > 1:
             # Whose request a batch is, nobody can say.
             whose = flights[0].members[0].as_mark()._replace(request_id="")
@@ -148,19 +171,34 @@ class Runs:
                 self._fly(flight)
 
     def _fly(self, flight: Flight) -> None:
-        """Run one flight alone, or find its answer on disk."""
+        """Run one flight alone, or find its answer on disk or with another server."""
         began_ns = time.perf_counter_ns()
         call = flight.members[0]
         error: Exception | None = None
-        run = self._read_back(call)
-        hit = run is not None
+        run, hit = self._find(call)
         try:
             if run is None:
                 run = self._run(call)
                 self._keep_both(call, run)
         except Exception as raised:
             error = raised
+            if self.sharing is not None:
+                self.sharing.give_up(call)
+        began_ns += 0 if hit else _waited_ns(call)
         self.flights.land(flight, run, error, began_ns, 0 if hit else call.rows, hit)
+
+    def _find(self, call: Call) -> tuple[Run | None, int]:
+        """A slow model's answer and the cache that had it, into memory too."""
+        sharing = self.sharing
+        if sharing is not None:
+            sharing.begin(call)
+        run = self._read_back(call)
+        if run is not None or sharing is None:
+            if sharing is not None:
+                sharing.settle(call)
+            return run, NO_LOOKUP if run is None else DISK_HIT
+        run = sharing.find(call)
+        return run, NO_LOOKUP if run is None else SHARED_HIT
 
     def _execute_batch(self, flights: list[Flight], began_ns: int) -> bool:
         """Run flights as one batch; False when it failed, so that each is to run alone."""
@@ -171,7 +209,8 @@ class Runs:
             joined = {
                 name: np.concatenate([call.inputs[name] for call in calls]) for name in first.inputs
             }
-            answer = first.model.run(joined, first.outputs)
+            answer = (first.model.sent or first.model.run)(joined, first.outputs)
+            began_ns += _waited_ns(first)
             place, parts = 0, []
             for call in calls:
                 parts.append(_rows_of(answer, rows, place, place + call.rows))
@@ -188,7 +227,7 @@ class Runs:
         """A slow model's answer from disk, into memory too."""
         if call.tier is None or self.disk is None or call.model.entry.declared.cache_ttl_s:
             return None
-        payload = self.disk.read(call.key)
+        payload = self.disk.read(call.key, call.model.name)
         if payload is None:
             return None
         try:
@@ -206,6 +245,8 @@ class Runs:
         self._keep(call, run)
         if self.disk is not None and not call.model.entry.declared.cache_ttl_s:
             self.disk.offer(call.key, lambda: dump_run(run.outputs, run.form), call.model.name)
+        if self.sharing is not None:
+            self.sharing.keep(call, run)
 
     def _run(self, call: Call) -> Run:
         """Run the model, marked as this call's work."""
@@ -215,10 +256,11 @@ class Runs:
     def _run_model(self, call: Call) -> Run:
         """Run the model, on its encoder's output where it names one."""
         if call.encoder is None:
-            return call.model.run(call.inputs, call.outputs)
+            return (call.model.sent or call.model.run)(call.inputs, call.outputs)
         vectors = self._encode(call, call.encoder)
         name = call.model.signature.inputs[0].name
-        return call.model.run(call.model.signature.bind({name: vectors}), call.outputs)
+        run = call.model.sent or call.model.run
+        return run(call.model.signature.bind({name: vectors}), call.outputs)
 
     def _encode(self, call: Call, encoder: LoadedModel) -> np.ndarray:
         output = encoder.signature.check_outputs(())
@@ -238,6 +280,12 @@ class Runs:
         embedded = self.embeddings.rows(keys, encode, encoder.name)
         call.encoder_hits, call.encoder_misses = embedded.hits, embedded.misses
         return embedded.vectors
+
+
+def _waited_ns(call: Call) -> int:
+    """How long this thread's last run was on its way elsewhere: that is no inference."""
+    sent = call.model.sent
+    return sent.take_waited_ns() if sent is not None else 0
 
 
 def _layout(inputs: Mapping[str, np.ndarray]) -> tuple[Any, ...]:

@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -91,10 +91,12 @@ class LoadedModel:
     the model is loaded anew; `degraded` says so.
 
     quick_rows: requests of up to so many rows may run on a thread that must not wait.
-    batching: how waiting requests are joined.
+    batching: how waiting requests are joined. times_us: microseconds by rows, of the plan or else
+    of the warm-up.
     notice: told in words when a form is taken out. on_opened: told this model and the bytes of
     a form that was opened after the load. tap: handed the next run's inputs, answer and
-    nanoseconds, once; None most of the time.
+    nanoseconds, once; None most of the time. sent: stands in for `run` where requests' rows are
+    run elsewhere; None where they are run here.
     """
 
     def __init__(self, entry: ModelEntry, plan: Plan, forms: Forms) -> None:
@@ -109,11 +111,13 @@ class LoadedModel:
         self.first_answer_ms: float | None = None
         self.quick_rows = 0
         self.batching = ALONE
+        self.times_us: Mapping[int, float] = {}
         self._stalls = 0
         self._warm_up_us: dict[int, float] = {}
         self.notice: Notice = log.warning
         self.on_opened: Opened = lambda model, size_bytes: None
         self.tap: Tap | None = None
+        self.sent: Any = None
         self._forms = forms
         self._out: dict[str, str] = {}
         self._ranges = [(most_rows, forms.open(form)[0]) for most_rows, form in plan.ranges]
@@ -124,7 +128,7 @@ class LoadedModel:
 
     def place(self, lanes: Lanes) -> None:
         """Decide where its requests run, by its plan's timings or its own warm-up's."""
-        times_us = self.plan.served_us or self._warm_up_us
+        self.times_us = times_us = self.plan.served_us or self._warm_up_us
         self.quick_rows = quick_rows(times_us, lanes.inline_us)
         self.batching = policy_of(times_us, lanes.batch_max_rows, lanes.batch_max_wait_us)
 
@@ -183,6 +187,13 @@ class LoadedModel:
         if tap is not None:
             tap(inputs, run, run_ns)
         return run
+
+    def is_plain(self, inputs: Mapping[str, np.ndarray], outputs: tuple[str, ...]) -> bool:
+        """Whether the plan's own form for so many rows is to answer, none in its stead."""
+        if self._out or any(holds_nan(inputs[name]) for name in self._may_hold_nan):
+            return False
+        backend = self._backend_for(_rows(inputs))
+        return backend is not None and backend.covers.issuperset(outputs)
 
     @property
     def folder(self) -> Path:

@@ -4,6 +4,7 @@ description, task     words for people
 preload = true        load at start
 serve = "newest"      or a version's number: which version answers by default
 encoder = "name"      another model whose output is this model's input
+executor = "auto"     with Ray: "local" or "ray" whatever pays, "auto" as it pays
 [[inputs]]            name, datatype, shape, columns (features of a matrix)
 [cache] results       keep results of identical requests
         ttl_s         how long a kept result is good for; 0 for as long as the model serves
@@ -29,6 +30,7 @@ KEYS = frozenset(
         "preload",
         "serve",
         "encoder",
+        "executor",
         "inputs",
         "cache",
         "response",
@@ -38,6 +40,7 @@ KEYS = frozenset(
 INPUT_KEYS = frozenset({"name", "datatype", "shape", "columns"})
 METRICS = ("accuracy", "f1_macro", "r2", "roc_auc")
 PREFERENCES = ("size", "speed")
+EXECUTORS = ("auto", "local", "ray")
 NEWEST = "newest"
 
 
@@ -72,6 +75,7 @@ class Declaration:
     preload: bool = True
     serve: str = NEWEST
     encoder: str = ""
+    executor: str = "auto"
     cache_results: bool = True
     cache_ttl_s: float = 0.0
     decimals: int | None = None
@@ -104,6 +108,7 @@ def parse_model_toml(content: bytes) -> Declaration:
         preload=_typed(table, "preload", bool, True),
         serve=_serve(table.get("serve", NEWEST)),
         encoder=_encoder(table),
+        executor=_executor(table),
         cache_results=_typed(cache, "results", bool, True),
         cache_ttl_s=_seconds(cache, "ttl_s"),
         decimals=_decimals(_typed(table, "response", dict, {})),
@@ -148,6 +153,13 @@ def _encoder(table: dict[str, Any]) -> str:
     if name and not NAME_PATTERN.fullmatch(name):
         raise ArtefactError(f"model.toml: encoder is {name[:80]!r}; it must be a model's name")
     return name
+
+
+def _executor(table: dict[str, Any]) -> str:
+    value: str = _typed(table, "executor", str, "auto")
+    if value not in EXECUTORS:
+        raise _not_among("executor", value[:80], EXECUTORS)
+    return value
 
 
 def _budget(table: dict[str, Any]) -> AccuracyBudget | None:

@@ -19,14 +19,14 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import CodeType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from engine.in_flight import InFlight, Mark
 from engine.profiling.builder import Contexts, TreeBuilder
 from engine.profiling.calltree import Context, Frame
-from engine.profiling.frames import FrameTable
+from engine.profiling.frames import FrameTable, place_of, printable
 from engine.profiling.threads import Threads, ThreadSeen
 from engine.profiling.walk import MAX_DEPTH, walk
 
@@ -124,6 +124,23 @@ class Sampler:
             self._settle(thread)
             # Without a stack it is walked at the next look: it may have moved since the last.
             thread.purse_ns, thread.used_ns, thread.stack = 0, used_ns or 0, ()
+
+    def add_elsewhere(
+        self, root: str, named: tuple[str, str], stack: Sequence[Sequence[Any]], run_ns: int
+    ) -> None:
+        """Count a stack that was sampled in another process while it computed.
+
+        root: a frame of that name goes above it. named: the model and version it computed for.
+        stack: [name, file, line] of each frame, root first.
+        """
+        with self.lock:
+            number = self.table.number
+            frames = [number(Frame(root, "", "", 0))]
+            for name, path, line in stack:
+                file, module = place_of(printable(str(path)))
+                frames.append(number(Frame(printable(str(name))[:200], module, file, int(line))))
+            context = self.contexts.number(Context("request", root, *named))
+            self._add(context, tuple(frames), run_ns, run_ns)
 
     def _settle(self, thread: ThreadSeen) -> None:
         times, thread.rested = thread.rested, 0

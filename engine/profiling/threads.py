@@ -12,6 +12,7 @@ from engine.in_flight import Doing, InFlight
 from engine.profiling.frames import printable
 
 ROOMS = (
+    ("pyrometer-loop", "engine"),
     ("pyrometer-http", "engine"),
     ("pyrometer-slot", "engine"),
     ("pyrometer-load", "engine"),
