@@ -28,6 +28,7 @@ from components.caches_page import caches_page
 from components.catalogue import CatalogueEntries
 from components.experiments_page import experiments_page
 from components.flame_page import flame_page
+from components.fleet_page import fleet_page
 from components.frame import Page, frame
 from components.live_page import live_page
 from components.models_page import models_page
@@ -75,6 +76,11 @@ PAGES = (
     Page("alerts", "/alerts", "Alerts", "alerts", "Alerts", alerts_page),
     Page("system", "/system", "System", "system", "System", system_page, in_bar=False),
     Page("caches", "/caches", "Caches", "caches", "Caches", caches_page, in_bar=False),
+    Page(
+        *("fleet", "/fleet", "Fleet", "fleet", "Fleet"),
+        build=_plain(fleet_page),
+        in_bar=False,
+    ),
     Page(
         *("benchmarks", "/benchmarks", "Benchmarks", "benchmarks", "Benchmarks"),
         build=_plain(benchmarks_page),

@@ -201,6 +201,8 @@ BODIES: Mapping[str, Schema] = {
     f"{_EXPERIMENT_PATH}/promote": _object(
         {"variant": _text("plain", 40), "force": {"type": "boolean"}}
     ),
+    "/performance/fleet/drain": _object({"id": _text("replica-1")}, ("id",)),
+    "/performance/fleet/restart": _object({"model": _text("fraud_detector")}, ("model",)),
     **{f"{_EXPERIMENT_PATH}/{action}": _object({}) for action in ("start", "rollback", "delete")},
 }
 _WINDOW = ("window", DURATION, "How far back, until now; 1h where it is absent.")
@@ -212,6 +214,10 @@ _MODEL = ("model", TEXT, "One model; all service traffic where it is absent.")
 QUERIES: Mapping[str, tuple[tuple[str, Schema, str], ...]] = {
     "/performance/live": (
         ("since", {"type": "integer", "minimum": 0, "maximum": 10**14}, "The last seq you have."),
+    ),
+    "/performance/fleet/export": (
+        ("since", {"type": "integer", "minimum": 0, "maximum": 10**14}, "The last seq you have."),
+        ("run", TEXT, "The run that it is of; of another one everything kept is told."),
     ),
     **{
         f"/performance/models/{{model}}{part}": (
@@ -355,12 +361,20 @@ ANSWERS: Mapping[str, Schema] = {
     },
     "/performance/slow-requests": {"type": "object", "required": ["exemplars"]},
     "/performance/benchmarks/{run}": {"type": "object", "required": ["id", "valid", "spec"]},
-    "/performance/cache": {"type": "object", "required": ["tiers", "models", "off"]},
+    "/performance/cache": {"type": "object", "required": ["tiers", "models", "off", "shared"]},
     "/performance/effectiveness": {
         "type": "object",
         "required": ["hour_s", "saved", "gzip", "models", "auditor"],
     },
     "/performance/settings": {"type": "object", "required": ["groups", "settings", "about"]},
+    "/performance/fleet": {
+        "type": "object",
+        "required": ["configured", "fleet", "remote", "shared", "outgoing"],
+    },
+    "/performance/fleet/export": {
+        "type": "object",
+        "required": ["format", "histogram", "run", "version", "time", "since", "seq", "steps"],
+    },
     "/v2/repository/index": {"type": "array", "items": {"type": "object"}},
 }
 

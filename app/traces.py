@@ -7,7 +7,9 @@ request waits for nothing. Needs the extra `otlp`.
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import urlsplit
 
+from app.outgoing import row
 from engine.errors import ConfigurationError
 from engine.periodic import Periodic
 from engine.telemetry.record import PHASES, RequestMetrics
@@ -15,6 +17,31 @@ from engine.telemetry.ticker import Ticker
 from engine.version import VERSION
 
 EVERY_S = 2.0
+MAX_WAITING = 2048
+"""Spans that the SDK keeps until they are sent; more are dropped."""
+
+
+class _Counted:
+    """An exporter of the SDK, its batches counted. It is asked by one thread at a time."""
+
+    def __init__(self, exporter: Any) -> None:
+        self.used = self.asked = self.failed = 0
+        self._exporter = exporter
+
+    def export(self, spans: Any) -> Any:
+        self.used, self.asked = 1, self.asked + 1
+        try:
+            result = self._exporter.export(spans)
+        finally:
+            self.used = 0
+        self.failed += result.value != 0
+        return result
+
+    def shutdown(self) -> None:
+        self._exporter.shutdown()
+
+    def force_flush(self, timeout_millis: int = 30_000) -> bool:
+        return bool(self._exporter.force_flush(timeout_millis))
 
 
 class TraceExporter:
@@ -25,10 +52,12 @@ class TraceExporter:
 
     def __init__(self, ticker: Ticker, endpoint: str) -> None:
         try:
+            import requests
             from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
             from opentelemetry.sdk.resources import Resource
             from opentelemetry.sdk.trace import TracerProvider
             from opentelemetry.sdk.trace.export import BatchSpanProcessor
+            from requests.adapters import HTTPAdapter
         except ImportError:
             raise ConfigurationError(
                 "otlp_endpoint needs the extra: pip install 'pyrometer[otlp]'"
@@ -36,11 +65,23 @@ class TraceExporter:
         self._ticker = ticker
         resource = Resource.create({"service.name": "pyrometer", "service.version": VERSION})
         self._provider = TracerProvider(resource=resource, shutdown_on_exit=False)
+        one_connection = HTTPAdapter(pool_connections=1, pool_maxsize=1, pool_block=True)
+        session = requests.Session()
+        for kind in ("http://", "https://"):
+            session.mount(kind, one_connection)
+        self._sent = _Counted(OTLPSpanExporter(endpoint=endpoint, timeout=5, session=session))
         self._provider.add_span_processor(
-            BatchSpanProcessor(OTLPSpanExporter(endpoint=endpoint, timeout=5))
+            BatchSpanProcessor(self._sent, max_queue_size=MAX_WAITING)
         )
+        self._to = urlsplit(endpoint).hostname or ""
         self._tracer = self._provider.get_tracer("pyrometer", VERSION)
         self._periodic = Periodic("traces", EVERY_S, self.export)
+
+    def outgoing(self) -> dict[str, Any]:
+        """The connection to the collector, as it is shown."""
+        sent = self._sent
+        counts = {"asked": sent.asked, "failed": sent.failed, "waiting_limit": MAX_WAITING}
+        return row("otlp", self._to, sent.used, 1, **counts)
 
     def start(self) -> None:
         self._periodic.start()

@@ -19,7 +19,7 @@ _PREFIX = re.compile(r"(/(?!\.)[A-Za-z0-9._~-]+)+")
 OURS = (
     *("v2", "performance", "analyze", "metrics", "openapi.json", "assets", "login", "logout"),
     *("models", "requests", "flame-graph", "alerts", "system", "caches", "benchmarks"),
-    *("experiments", "reports", "settings"),
+    *("experiments", "reports", "settings", "fleet"),
 )
 """First parts of our own paths, which no prefix may have."""
 

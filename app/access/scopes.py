@@ -76,6 +76,7 @@ _TABLE: tuple[tuple[Need, str, tuple[str, ...]], ...] = (
             *("/performance/alerts", "/performance/audit", "/metrics"),
             *(_BENCHMARKS, f"{_BENCHMARKS}/{{run}}", _REPORTS, f"{_REPORTS}/{{report}}"),
             *(_EXPERIMENTS, f"{_EXPERIMENTS}/options", _EXPERIMENT),
+            *("/performance/fleet", "/performance/fleet/export"),
         ),
     ),
     (VIEW, "POST", ("/performance/alerts/preview",)),
@@ -94,6 +95,7 @@ _TABLE: tuple[tuple[Need, str, tuple[str, ...]], ...] = (
             *(f"{_REPORTS}/measure/cancel", _EXPERIMENTS, f"{_EXPERIMENTS}/undo"),
             *(f"{_EXPERIMENT}/start", f"{_EXPERIMENT}/stop", f"{_EXPERIMENT}/promote"),
             *(f"{_EXPERIMENT}/rollback", f"{_EXPERIMENT}/delete"),
+            *("/performance/fleet/drain", "/performance/fleet/restart"),
         ),
     ),
 )

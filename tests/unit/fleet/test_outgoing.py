@@ -1,0 +1,257 @@
+"""Outgoing connections: bounded in number, time and bytes, kept, counted, never led elsewhere."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from functools import partial
+
+import pytest
+
+from app.fleet.puller import Puller, Sources, asker
+from app.outgoing import Answer, Outgoing, OutgoingError
+from engine.errors import Overloaded
+from engine.fleet.addresses import Peers
+from engine.fleet.fleet import Ask, Fleet
+from tests.unit.fleet.exports import export_of
+from tests.waiting import until
+
+OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}"
+Script = Callable[[socket.socket, bytes], bool]
+
+
+class Listener:
+    """A server of bytes: each request's head is kept, `script` answers; False ends a connection."""
+
+    def __init__(self, script: Script) -> None:
+        self.heads: list[bytes] = []
+        self.accepted = 0
+        self._script = script
+        self._socket = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                connection, _ = self._socket.accept()
+            except OSError:
+                return
+            self.accepted += 1
+            threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
+
+    def _serve(self, connection: socket.socket) -> None:
+        with closing(connection):
+            while head := connection.recv(65_536):
+                self.heads.append(head)
+                if not self._script(connection, head):
+                    return
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+def say(content: bytes, goes_on: bool = True) -> Script:
+    def script(connection: socket.socket, head: bytes) -> bool:
+        connection.sendall(content)
+        return goes_on
+
+    return script
+
+
+@pytest.fixture
+def listen() -> Iterator[Callable[[Script], Listener]]:
+    made: list[Listener] = []
+
+    def start(script: Script) -> Listener:
+        made.append(Listener(script))
+        return made[-1]
+
+    yield start
+    for one in made:
+        one.close()
+
+
+def client(limit: int = 1, timeout_s: float = 5.0) -> Outgoing:
+    return Outgoing("peers", "them", limit, 4, timeout_s)
+
+
+def test_a_connection_is_kept(listen: Callable[[Script], Listener]) -> None:
+    there, http = listen(say(OK)), client()
+    for _ in range(3):
+        assert http.ask("GET", f"{there.url}/x", {"x-own": "1"}) == Answer(200, b"{}")
+    assert there.accepted == 1
+    assert b"x-own: 1" in there.heads[0]
+    assert b"accept-encoding: identity" in there.heads[0]
+    told = http.figures()
+    assert (told["asked"], told["failed"], told["open"], told["used"]) == (3, 0, 1, 0)
+
+
+def test_a_redirect_is_an_answer_and_not_followed(listen: Callable[[Script], Listener]) -> None:
+    elsewhere = listen(say(OK))
+    where = f"HTTP/1.1 302 Found\r\nlocation: {elsewhere.url}/\r\ncontent-length: 0\r\n\r\n"
+    there = listen(say(where.encode()))
+    assert client().ask("GET", there.url, {}).status == 302
+    assert elsewhere.accepted == 0
+
+
+def test_a_long_answer_is_not_read(listen: Callable[[Script], Listener]) -> None:
+    body = b"x" * 10_000
+    there = listen(say(b"HTTP/1.1 200 OK\r\ncontent-length: 10000\r\n\r\n" + body))
+    http = client()
+    assert len(http.ask("GET", there.url, {}, most_bytes=10_000).content) == 10_000
+    with pytest.raises(OutgoingError, match="over 9999 bytes"):
+        http.ask("GET", there.url, {}, most_bytes=9_999)
+    assert http.ask("GET", there.url, {}, most_bytes=10_000).status == 200
+
+
+@pytest.mark.parametrize(
+    ("script", "words"),
+    [
+        (say(b"", goes_on=True), r"no answer within 0\.2 s"),
+        (say(b"", goes_on=False), "ended before the answer"),
+        (say(b"nonsense\r\n\r\n", goes_on=False), "ended before the answer"),
+        (say(b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nab", goes_on=False), "ended before"),
+    ],
+)
+def test_no_answer_says_why(
+    listen: Callable[[Script], Listener], script: Script, words: str
+) -> None:
+    there, http = listen(script), client(timeout_s=0.2)
+    with pytest.raises(OutgoingError, match=words):
+        http.ask("GET", there.url, {})
+    told = http.figures()
+    assert (told["failed"], told["used"], told["open"]) == (1, 0, 0)
+    assert told["problem"]
+
+
+def test_a_trickle_is_ended(listen: Callable[[Script], Listener]) -> None:
+    stop = threading.Event()
+
+    def trickle(connection: socket.socket, head: bytes) -> bool:
+        connection.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 100000\r\n\r\n")
+        while not stop.wait(0.02):
+            try:
+                connection.sendall(b"x")
+            except OSError:
+                return False
+        return False
+
+    there = listen(trickle)
+    try:
+        with pytest.raises(OutgoingError, match=r"took over 0\.4 s"):
+            client(timeout_s=0.2).ask("GET", there.url, {})
+    finally:
+        stop.set()
+
+
+def test_nobody_there_is_told_without_address() -> None:
+    with closing(socket.create_server(("127.0.0.1", 0))) as taken:
+        port = taken.getsockname()[1]
+    with pytest.raises(OutgoingError, match="refused, or no way there") as caught:
+        client().ask("GET", f"http://127.0.0.1:{port}", {"authorization": "Bearer k"})
+    assert str(port) not in str(caught.value)
+
+
+def test_more_than_the_limit_wait_and_are_counted(listen: Callable[[Script], Listener]) -> None:
+    go = threading.Event()
+
+    def held(connection: socket.socket, head: bytes) -> bool:
+        go.wait(10)
+        connection.sendall(OK)
+        return True
+
+    there, http = listen(held), client(limit=2, timeout_s=10)
+    threads = [
+        threading.Thread(target=http.ask, args=("GET", there.url, {}), daemon=True)
+        for _ in range(4)
+    ]
+    for thread in threads:
+        thread.start()
+    until(lambda: http.waits == 2, 5, "two wait")
+    until(lambda: http.used == 2, 5, "two under way")
+    assert http.figures()["limit"] == 2
+    go.set()
+    for thread in threads:
+        thread.join(10)
+    assert (http.asked, http.failed, http.used) == (4, 0, 0)
+
+
+def puller(fleet: Fleet, ask: Callable[[Ask], Answer]) -> Puller:
+    sources = Sources(Peers(("http://a:1", "http://b:1")), lambda: [])
+    return Puller(fleet, sources, lambda since: export_of("own", since=since), ask)
+
+
+def answer_with(answer: Answer, wanted: Ask) -> Answer:
+    return answer
+
+
+def is_asked(fleet: Fleet) -> bool:
+    row = fleet.view().rows[1]
+    return row.heard_s is not None or row.problem is not None
+
+
+def test_each_status_becomes_of_a_peer_what_it_says() -> None:
+    answers = {
+        200: Answer(200, export_of("ra").as_bytes()),
+        304: Answer(304, b""),
+        401: Answer(401, b'{"error": "an API key is needed"}'),
+        404: Answer(404, b"<html>"),
+        500: Answer(500, b'{"error": "internal error"}'),
+    }
+    expected = {
+        200: ("up", None),
+        304: ("up", None),
+        401: ("refused", "answered 401: an API key is needed; see peers_key"),
+        404: ("refused", "answered 404"),
+        500: ("asking", "answered 500: internal error"),
+    }
+    for status, answer in answers.items():
+        fleet = Fleet("own", 2.0)
+        pulls = puller(fleet, partial(answer_with, answer))
+        pulls.round()
+        until(partial(is_asked, fleet), 5, "asked")
+        row = fleet.view().rows[1]
+        assert (row.state, row.problem) == expected[status]
+        pulls.stop()
+
+
+def test_a_question_that_raises_is_a_missed_one() -> None:
+    fleet = Fleet("own", 2.0)
+
+    def ask(wanted: Ask) -> Answer:
+        raise ZeroDivisionError
+
+    pulls = puller(fleet, ask)
+    pulls.round()
+    until(lambda: fleet.view().rows[1].problem, 5, "missed")
+    assert fleet.view().rows[1].problem == "ZeroDivisionError"
+    pulls.stop()
+
+
+def test_a_pool_that_takes_no_more_is_a_missed_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    fleet = Fleet("own", 2.0)
+    pulls = puller(fleet, lambda ask: Answer(304, b""))
+
+    def full(job: Callable[[], None]) -> None:
+        raise Overloaded("full")
+
+    monkeypatch.setattr(pulls.pool, "submit", full)
+    pulls.round()
+    assert "too many wait" in (fleet.view().rows[1].problem or "")
+
+
+def test_a_peer_is_asked_for_what_is_new_with_the_key(
+    listen: Callable[[Script], Listener],
+) -> None:
+    there, http = listen(say(OK)), client()
+    asker(http, "secret-key")(Ask(there.url, "r7", 42))
+    head = there.heads[0]
+    assert head.startswith(b"GET /performance/fleet/export?since=42&run=r7 HTTP/1.1")
+    assert b"authorization: Bearer secret-key" in head
+    assert b'if-none-match: "r7-42"' in head
+    asker(http, "")(Ask(there.url, "", 0))
+    assert b"authorization" not in there.heads[1]
+    http.close()
