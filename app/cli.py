@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Mapping, MutableMapping, Sequence
 from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
 from app.access.keys_cli import add_keys_command, run_keys
@@ -27,6 +28,8 @@ from engine.errors import ConfigurationError, PyrometerError
 from engine.version import VERSION
 
 log = logging.getLogger("pyrometer")
+OF_MODELS = frozenset({"models", "state", "trust_file"})
+"""Settings that the help of `pyrometer models` shows."""
 CONSOLE_RETRY_S, MOST_RETRY_S = 2.0, 60.0
 
 
@@ -44,7 +47,7 @@ def build_parser(words: Sequence[str] = ()) -> argparse.ArgumentParser:
     models = commands.add_parser("models", help="list, explain, trust and add models")
     for command in (serve, models, *add_commands(models)):
         for setting in fields(Settings):
-            _add_flag(command, setting)
+            _add_flag(command, setting, command is serve or setting.name in OF_MODELS)
     add_profile_command(commands)
     add_keys_command(commands)
     add_report_command(commands)
@@ -54,7 +57,8 @@ def build_parser(words: Sequence[str] = ()) -> argparse.ArgumentParser:
     return parser
 
 
-def _add_flag(command: argparse.ArgumentParser, setting: Any) -> None:
+def _add_flag(command: argparse.ArgumentParser, setting: Any, shown: bool) -> None:
+    """shown: in the command's help; it is taken anyway."""
     if setting.metadata["secret"]:
         return  # everybody on the machine sees a process' flags
     unit = f", {setting.metadata['unit']}" if setting.metadata["unit"] else ""
@@ -64,11 +68,13 @@ def _add_flag(command: argparse.ArgumentParser, setting: Any) -> None:
         f"{setting.metadata['help']} (default: {default if default != '' else 'none'}{unit}; "
         f"{PREFIX}{setting.name.upper()})"
     ).replace("%", "%%")
+    text = text if shown else argparse.SUPPRESS
     flag = f"--{setting.name.replace('_', '-')}"
     if is_switch:
         command.add_argument(flag, nargs="?", const="on", metavar="on|off", help=text)
     else:
-        command.add_argument(flag, metavar=type(setting.default).__name__.upper(), help=text)
+        kind = "PATH" if isinstance(setting.default, Path) else type(setting.default).__name__
+        command.add_argument(flag, metavar=kind.upper(), help=text)
 
 
 def overrides_from(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -98,7 +104,7 @@ def serve(settings: Settings, sources: Mapping[str, str]) -> int:
     os.umask(0o077)  # caches, history and runs hold what was asked and answered
     from app.access.reach import check_reach, check_settings, ring_of
     from app.front import Front
-    from app.notifiers import notifiers_of
+    from app.notifiers import notifiers_of, outgoing_of
     from app.server import Server
     from engine.engine import Engine
     from engine.models.files import close_to_others
@@ -108,13 +114,21 @@ def serve(settings: Settings, sources: Mapping[str, str]) -> int:
     close_to_others(settings.state)
     engine = Engine(settings)
     engine.sources = sources
-    engine.monitoring.dispatcher.notifiers += notifiers_of(settings)
+    dispatcher = engine.monitoring.dispatcher
+    dispatcher.notifiers += notifiers_of(settings)
+    engine.outgoing.append(lambda: outgoing_of(dispatcher.notifiers, dispatcher))
     traces = None
     if settings.otlp_endpoint:
         from app.traces import TraceExporter
 
         traces = TraceExporter(engine.ticker, settings.otlp_endpoint)
+        engine.outgoing.append(lambda exporter=traces: [exporter.outgoing()])  # type: ignore[misc]
     server = Server(Front(engine))
+    puller = None
+    if settings.peers:
+        from app.fleet.puller import puller_of
+
+        puller = puller_of(engine)
     try:
         server.start()
     except OSError as error:
@@ -129,6 +143,8 @@ def serve(settings: Settings, sources: Mapping[str, str]) -> int:
     engine.start()
     if traces is not None:
         traces.start()
+    if puller is not None:
+        puller.start()
     reports = None
     if settings.report_at:
         from app.reports.daily import daily_reports
@@ -147,7 +163,12 @@ def serve(settings: Settings, sources: Mapping[str, str]) -> int:
         print(f"  {warning}", flush=True)
     for folder, reason in engine.problems.items():
         print(f"  not served: {folder}: {reason}", flush=True)
+    if not engine.registry.slots():
+        there = "holds no model" if settings.models.is_dir() else "does not exist"
+        print(f"  no models: {settings.models.absolute()} {there}", flush=True)
     server.wait()
+    if puller is not None:
+        puller.stop()
     if traces is not None:
         traces.stop()
     if reports is not None:

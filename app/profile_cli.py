@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 import time
-import urllib.error
-import urllib.request
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode
 
+from app.client import KEY_HELP, ask, check_url
 from engine.errors import ConfigurationError, PyrometerError
 
 ENDINGS = {
@@ -30,7 +28,9 @@ TIMEOUT_S = 30.0
 def add_profile_command(commands: Any) -> None:
     """Add `profile` to the command line's subparsers."""
     command: argparse.ArgumentParser = commands.add_parser(
-        "profile", help="capture a profile of a running server into a file"
+        "profile",
+        help="capture a profile of a running server into a file",
+        epilog=KEY_HELP,
     )
     command.add_argument("--url", default="http://127.0.0.1:8050", help="the server's address")
     command.add_argument("--seconds", type=float, default=10.0, help="how long (default: 10)")
@@ -54,20 +54,16 @@ def run_profile(arguments: argparse.Namespace) -> int:
         raise ConfigurationError(
             f"output is {arguments.output.name!r}; it must end in {', '.join(ENDINGS)}"
         )
-    if urlsplit(arguments.url).scheme not in ("http", "https"):
-        raise ConfigurationError(
-            f"url is {arguments.url!r}; it must begin with http:// or https://"
-        )
+    base = check_url(arguments.url)
     if not arguments.output.parent.is_dir():
         raise ConfigurationError(f"output is {str(arguments.output)!r}: there is no such folder")
-    base = arguments.url.rstrip("/")
     asked = {"seconds": arguments.seconds, "hz": arguments.hz}
-    capture = json.loads(_ask(f"{base}/performance/profile", asked))
+    capture = json.loads(ask(base, "/performance/profile", TIMEOUT_S, asked))
     samples = _await(base, capture["id"], arguments.seconds)
     query = {"view": "code", "capture": capture["id"], "format": ENDINGS[ending]}
     query |= {"measure": arguments.measure}
     query |= {name: getattr(arguments, name) for name in ("model", "route", "thread")}
-    content = _ask(f"{base}/performance/flame-graph?{urlencode(query)}")
+    content = ask(base, f"/performance/flame-graph?{urlencode(query)}", TIMEOUT_S)
     try:
         arguments.output.write_bytes(content)
     except OSError as error:
@@ -83,7 +79,7 @@ def _await(base: str, capture_id: str, seconds: float) -> int:
     with tqdm(total=100, desc="capturing", unit="%", bar_format="{desc} {bar} {n:.0f} %") as bar:
         deadline = time.monotonic() + seconds + TIMEOUT_S
         while time.monotonic() < deadline:
-            listed = json.loads(_ask(f"{base}/performance/profile"))["captures"]
+            listed = json.loads(ask(base, "/performance/profile", TIMEOUT_S))["captures"]
             found = next((one for one in listed if one["id"] == capture_id), None)
             if found is None:
                 raise PyrometerError(f"capture {capture_id} is gone from the server")
@@ -92,21 +88,3 @@ def _await(base: str, capture_id: str, seconds: float) -> int:
                 return int(found["samples"])
             time.sleep(ASK_EVERY_S)
     raise PyrometerError(f"capture {capture_id} did not end in time")
-
-
-def _ask(url: str, body: dict[str, Any] | None = None) -> bytes:
-    """A GET, or a POST of JSON. Raises PyrometerError in the server's own words."""
-    content = None if body is None else json.dumps(body).encode()
-    request = urllib.request.Request(url, content, {"Content-Type": "application/json"})
-    try:
-        with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:
-            return bytes(answer.read())
-    except urllib.error.HTTPError as error:
-        try:
-            said = json.loads(error.read())["error"]
-        except (ValueError, KeyError, TypeError):
-            said = f"HTTP {error.code}"
-        raise PyrometerError(f"{urlsplit(url).path}: {said}") from None
-    except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
-        print(f"no server answers at {url.split('/performance')[0]}", file=sys.stderr)
-        raise PyrometerError(str(error)) from None

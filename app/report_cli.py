@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import argparse
 import sys
-import urllib.error
-import urllib.request
 from pathlib import Path
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode
 
 import orjson
 
+from app.client import ask, check_url
 from app.report_flags import KINDS
 from engine.errors import ConfigurationError, PyrometerError
 
@@ -40,8 +39,12 @@ def run_report(arguments: argparse.Namespace) -> int:
 
 def _shape(arguments: argparse.Namespace) -> str:
     """The format: as given, or as the file's ending says."""
-    ending = arguments.out.suffix.lstrip(".") if arguments.out is not None else ""
-    shape = arguments.format or (ending if ending in KINDS else "html")
+    ending = arguments.out.suffix.lstrip(".") if arguments.out is not None else "html"
+    if arguments.format is None and ending not in KINDS:
+        raise ConfigurationError(
+            f"out is {str(arguments.out)!r}; it must end in {', '.join(KINDS)}, or give --format"
+        )
+    shape = arguments.format or ending
     if shape in ("pdf", "png") and arguments.out is None:
         raise ConfigurationError(f"{shape} needs a file: --out report.{shape}")
     return str(shape)
@@ -67,21 +70,8 @@ def _of_state(state: Path, shape: str) -> bytes:
 
 
 def _of_server(arguments: argparse.Namespace, shape: str) -> bytes:
-    url = (arguments.url or DEFAULT_URL).rstrip("/")
-    if urlsplit(url).scheme not in ("http", "https"):
-        raise ConfigurationError(f"url is {url!r}; it must begin with http:// or https://")
+    base = check_url(arguments.url or DEFAULT_URL)
     asked = {"format": shape, "window": arguments.window}
     asked |= {"from": arguments.from_s, "to": arguments.to_s}
     query = urlencode({name: value for name, value in asked.items() if value is not None})
-    try:
-        path = f"{url}/performance/reports/optimization?{query}"
-        with urllib.request.urlopen(path, timeout=TIMEOUT_S) as answer:
-            return bytes(answer.read())
-    except urllib.error.HTTPError as error:
-        try:
-            said = str(orjson.loads(error.read())["error"])
-        except (ValueError, KeyError, TypeError):
-            said = f"HTTP {error.code}"
-        raise PyrometerError(said) from None
-    except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
-        raise PyrometerError(f"no server answers at {url}: {error}") from None
+    return ask(base, f"/performance/reports/optimization?{query}", TIMEOUT_S)

@@ -6,6 +6,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from app.client import KEY_HELP
+
 KINDS = {
     "json": "application/json",
     "html": "text/html; charset=utf-8",
@@ -19,7 +21,9 @@ KINDS = {
 def add_report_command(commands: Any) -> None:
     """Add `report` to the command line's subparsers."""
     command: argparse.ArgumentParser = commands.add_parser(
-        "report", help="write the optimisation report of a server, or of its stored runs"
+        "report",
+        help="write the optimisation report of a server, or of its stored runs",
+        epilog=KEY_HELP,
     )
     source = command.add_mutually_exclusive_group()
     source.add_argument("--url", help="a running server (default: http://127.0.0.1:8050)")

@@ -73,7 +73,7 @@ class AuditedModel:
     def job(self, sample: Sample) -> dict[str, Any]:
         entry = self._entry
         return {
-            "model": str(entry.folder.parent.resolve()),
+            "model": str(entry.home.resolve()),
             "version": entry.version,
             "digest": entry.digest,
             "trust_file": str(self._trust.path.resolve()),

@@ -10,14 +10,19 @@ V2_STATES = {"warm": "READY", "loading": "LOADING", "cold": "UNAVAILABLE", "fail
 
 
 def index(exchange: Exchange) -> Response:
-    """POST {"ready": bool?}: every model version, or those that are ready."""
+    """POST {"ready": bool?}: every model version, or those that are ready.
+
+    A folder that cannot be used is named too, with its reason.
+    """
     body = exchange.json_object()
     if not isinstance(body.get("ready", False), bool):
         raise InvalidInput("ready must be true or false")
-    slots = exchange.engine.registry.slots()
-    return json_response(
-        [_item(slot) for slot in slots if slot.state == "warm" or not body.get("ready")]
-    )
+    engine = exchange.engine
+    slots = engine.registry.slots()
+    if body.get("ready"):
+        return json_response([_item(slot) for slot in slots if slot.state == "warm"])
+    problems = [_problem(place, why) for place, why in engine.problems.items()]
+    return json_response([_item(slot) for slot in slots] + problems)
 
 
 def _item(slot: Slot) -> dict[str, str]:
@@ -27,6 +32,11 @@ def _item(slot: Slot) -> dict[str, str]:
         "state": V2_STATES[slot.state],
         "reason": slot.error or slot.problem or ("unloaded" if slot.unloaded else ""),
     }
+
+
+def _problem(place: str, why: str) -> dict[str, str]:
+    name, _, version = place.partition("/")
+    return {"name": name, "version": version, "state": V2_STATES["failed"], "reason": why}
 
 
 def load(exchange: Exchange) -> Response:

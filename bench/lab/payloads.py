@@ -81,7 +81,7 @@ def sample_columns(spec: LabSpec, target: Target) -> tuple[list[Column], str]:
         return lab_rows.widened(columns, count, seed), f"{have} sample rows{more}"
     if not inputs:
         raise PyrometerError(
-            f"{target.url} does not say what {spec.model} takes; "
+            f"{target.url} knows no model {spec.model!r}, or does not say what it takes; "
             "give payload.source file and payload.path"
         )
     return lab_rows.at_random(inputs, count, seed), f"{count} random rows of the declared shapes"

@@ -45,6 +45,11 @@ class Artefact:
         return self.format in RUNS_CODE
 
 
+def has_artefact(folder: Path) -> bool:
+    """Whether a folder holds one or more of the files that `find_artefact` looks for."""
+    return any((folder / name).is_file() for name in (*FORMATS, MLMODEL))
+
+
 def find_artefact(folder: Path) -> Artefact:
     """The one artefact of a version's folder. Raises ArtefactError for none, two or a link."""
     found = [folder / name for name in (*FORMATS, MLMODEL) if (folder / name).is_file()]

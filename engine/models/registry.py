@@ -28,6 +28,7 @@ from engine.errors import (
     Overloaded,
     PyrometerError,
     UnknownModel,
+    Untrusted,
     without_folders,
 )
 from engine.models.loaded import LoadedModel
@@ -85,6 +86,7 @@ class Registry:
         self._lock = threading.Lock()
         self._room = threading.Condition(self._lock)
         self._room_wanted = 0
+        self.problems: Mapping[str, str] = {}
         for entry in entries:
             self._slots[entry.key] = Slot(entry)
             self._serving[entry.name] = self._newer_serving(entry)
@@ -93,7 +95,10 @@ class Registry:
         """The slot of a version, by default the one that serves. Raises UnknownModel."""
         serving = self._serving.get(name)
         if serving is None:
-            raise UnknownModel(f"unknown model {name[:128]!r}")
+            why = self.problems.get(name) or next(
+                (text for place, text in self.problems.items() if place.startswith(f"{name}/")), ""
+            )
+            raise UnknownModel(f"unknown model {name[:128]!r}{why and f': {why}'}")
         slot = self._slots.get((name, version or serving))
         if slot is None:
             raise UnknownModel(f"model {name!r} has no version {str(version)[:32]!r}")
@@ -375,6 +380,7 @@ class Registry:
                 slot.no_room = slot.preloading
             else:
                 slot.entry, slot.state, slot.error = entry, "failed", words
+                slot.untrusted = isinstance(error, Untrusted)
                 fallback = self._fall_back(slot) if self.serves(slot) else None
         goes_on = slot.model is not None or not self.serves(slot)
         self._on_event("failure", f"{error}{'; the version before goes on' if goes_on else ''}")
@@ -461,8 +467,10 @@ class Registry:
                         to_load.append(slot)
                     self._serving.setdefault(entry.name, entry.version)
                 elif slot.entry.digest == entry.digest:
+                    let_go = slot.entry.declared.serve != NEWEST and self._is_newest(entry, found)
                     slot.entry = entry
-                    if self._pinned_version(entry) == entry.version and not self.serves(slot):
+                    is_pinned = self._pinned_version(entry) == entry.version
+                    if (is_pinned or let_go) and not self.serves(slot):
                         if slot.model is None:
                             to_load.append(slot)
                         else:
@@ -476,6 +484,19 @@ class Registry:
                             to_load.append(slot)
         loads = [self.load(slot) for slot in to_load]
         return loads + [self.replace(slot, entry) for slot, entry in to_replace]
+
+    def retry_untrusted(self, allows: Callable[[ModelEntry], bool]) -> list[Future[LoadedModel]]:
+        """Load those that were refused for a digest which is trusted by now; returns the loads."""
+        return [
+            self.load(slot)
+            for slot in self.slots()
+            if slot.state == "failed" and slot.untrusted and allows(slot.entry)
+        ]
+
+    def _is_newest(self, entry: ModelEntry, found: Iterable[tuple[str, str]]) -> bool:
+        """Under the lock: whether nothing pins a version, and this one is the newest there is."""
+        newest = max((v for name, v in found if name == entry.name), key=int)
+        return self._pinned_version(entry) == NEWEST and entry.version == newest
 
     def _is_wanted(self, entry: ModelEntry) -> bool:
         """Under the lock: should a version that has just appeared be loaded at once?"""

@@ -8,7 +8,8 @@
         1/held_out.npz      optional: rows and `target`, needed for an accuracy budget
         1/metadata.json     optional: held-out quality, training medians
 
-A version is a sub-folder named by a positive integer that holds one artefact.
+A version is a sub-folder named by a positive integer that holds one artefact. A model with no
+such folder and one artefact of its own, fraud_detector/model.skops, has version 1.
 """
 
 from __future__ import annotations
@@ -24,12 +25,14 @@ from typing import Any
 
 import numpy as np
 
-from engine.errors import ArtefactError
-from engine.models.artefacts import find_artefact
+from engine.errors import ArtefactError, without_folders
+from engine.models.artefacts import find_artefact, has_artefact
 from engine.models.files import sha256_of
 from engine.models.model_toml import NAME_PATTERN, NEWEST, Declaration, parse_model_toml
 
 VERSION_PATTERN = re.compile(r"[1-9][0-9]{0,8}")
+FLAT = "1"
+"""The version of a model whose artefact lies in the model's own folder."""
 SAMPLES, HELD_OUT = "samples.npz", "held_out.npz"
 
 
@@ -38,7 +41,8 @@ class ModelEntry:
     """One version of one model as found on disk; nothing is loaded yet.
 
     artefact: the file to open. sha256: of that file, hex. digest: of all that its answers
-    depend on (the file and the meaningful part of model.toml), hex.
+    depend on (the file and the meaningful part of model.toml), hex. flat: the model has no
+    folders of versions.
     """
 
     name: str
@@ -49,6 +53,12 @@ class ModelEntry:
     sha256: str = ""
     declared: Declaration = field(default_factory=Declaration)
     metadata: dict[str, Any] = field(default_factory=dict)
+    flat: bool = False
+
+    @property
+    def home(self) -> Path:
+        """The model's folder, as `read_version` takes it."""
+        return self.folder if self.flat else self.folder.parent
 
     @property
     def folder(self) -> Path:
@@ -87,7 +97,8 @@ class ModelEntry:
         try:
             with np.load(path, allow_pickle=False) as archive:
                 return {name: _tensor(archive[name]) for name in archive.files}
-        except (OSError, ValueError, EOFError) as error:
+        except Exception as error:
+            # Archives that are cut or damaged raise what zipfile, zlib and numpy's headers like.
             raise ArtefactError(f"{self.name}/{self.version}/{file}: {error}") from error
 
 
@@ -117,25 +128,25 @@ def read_repository(root: Path) -> Repository:
         try:
             declared, versions = _model_folder(folder)
         except (ArtefactError, OSError, ValueError) as error:
-            problems[folder.name] = str(error)
+            problems[folder.name] = without_folders(str(error))
             continue
-        if declared.serve != NEWEST and declared.serve not in {v.name for v in versions}:
+        if declared.serve != NEWEST and declared.serve not in versions:
             problems[folder.name] = f"model.toml pins version {declared.serve}, which is absent"
             declared = replace(declared, serve=NEWEST)
-        for version in versions:
+        for version, place in versions.items():
             try:
-                entries.append(_read_version(folder.name, version, declared))
+                entries.append(_read_version(folder, version, place, declared))
             except (ArtefactError, OSError, ValueError) as error:
-                problems[f"{folder.name}/{version.name}"] = str(error)
+                problems[f"{folder.name}/{version}"] = without_folders(str(error))
     return Repository(tuple(entries), problems)
 
 
 def read_version(folder: Path, version: str) -> ModelEntry:
     """One version in a model's folder. Raises ArtefactError, OSError or ValueError."""
     declared, versions = _model_folder(folder)
-    if version not in {path.name for path in versions}:
+    if version not in versions:
         raise ArtefactError(f"{folder.name} has no version {version}")
-    return _read_version(folder.name, folder / version, declared)
+    return _read_version(folder, version, versions[version], declared)
 
 
 def refuse_link(path: Path) -> None:
@@ -144,7 +155,8 @@ def refuse_link(path: Path) -> None:
         raise ArtefactError(f"{path.parent.name}/{path.name} is a symbolic link; links are refused")
 
 
-def _model_folder(folder: Path) -> tuple[Declaration, list[Path]]:
+def _model_folder(folder: Path) -> tuple[Declaration, dict[str, Path]]:
+    """What model.toml says, and the folder of each version, ascending."""
     if not NAME_PATTERN.fullmatch(folder.name):
         raise ArtefactError(f"{folder.name!r} is no model name; use letters, digits, '_', '.', '-'")
     if folder.is_symlink():
@@ -156,18 +168,22 @@ def _model_folder(folder: Path) -> tuple[Declaration, list[Path]]:
     declared = parse_model_toml(toml_path.read_bytes() if toml_path.is_file() else b"")
     versions = [d for d in folder.iterdir() if d.is_dir() and VERSION_PATTERN.fullmatch(d.name)]
     if not versions:
-        raise ArtefactError(f"{folder.name} has no version folder such as {folder.name}/1/")
-    return declared, sorted(versions, key=lambda d: int(d.name))
+        if not has_artefact(folder):
+            raise ArtefactError(
+                f"{folder.name} has no version folder such as {folder.name}/1/, and no artefact"
+            )
+        return declared, {FLAT: folder}
+    return declared, {d.name: d for d in sorted(versions, key=lambda d: int(d.name))}
 
 
-def _read_version(name: str, folder: Path, declared: Declaration) -> ModelEntry:
-    artefact = find_artefact(folder)
+def _read_version(home: Path, version: str, folder: Path, declared: Declaration) -> ModelEntry:
+    name, artefact = home.name, find_artefact(folder)
     metadata_path = folder / "metadata.json"
     for beside in (metadata_path, folder / SAMPLES, folder / HELD_OUT):
         refuse_link(beside)
     metadata = json.loads(metadata_path.read_bytes()) if metadata_path.is_file() else {}
     if not isinstance(metadata, dict):
-        raise ArtefactError(f"{name}/{folder.name}/metadata.json is no JSON object")
+        raise ArtefactError(f"{name}/{version}/metadata.json is no JSON object")
     content = digest_of(artefact.path)
     digest = hashlib.sha256(content.encode() + declared.semantics())
     held_out = folder / HELD_OUT
@@ -175,13 +191,14 @@ def _read_version(name: str, folder: Path, declared: Declaration) -> ModelEntry:
         digest.update(digest_of(held_out).encode())
     return ModelEntry(
         name=name,
-        version=folder.name,
+        version=version,
         artefact=artefact.path,
         digest=digest.hexdigest(),
         format=artefact.format,
         sha256=content,
         declared=declared,
         metadata=metadata,
+        flat=folder == home,
     )
 
 

@@ -19,7 +19,7 @@ class Slot:
     last_used: ordinal of the newest lease. problem: why newer content of the same version
     does not serve, or why the version was passed over. replacing: a load of newer content
     under way. preloading: its load was nobody's request. no_room: the budget was full when it
-    was to be preloaded.
+    was to be preloaded. untrusted: it failed because its digest was not trusted.
     """
 
     entry: ModelEntry
@@ -37,6 +37,7 @@ class Slot:
     last_used: int = 0
     pinned: bool = False
     unloaded: bool = False
+    untrusted: bool = False
     loads: int = 0
 
 

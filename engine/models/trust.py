@@ -59,6 +59,14 @@ class TrustFile:
         if entry.format in RUNS_CODE:
             self.require_digest(entry.sha256, entry.artefact)
 
+    def allows(self, entry: ModelEntry) -> bool:
+        """Whether `require` lets an artefact pass."""
+        try:
+            self.require(entry)
+        except ArtefactError:
+            return False
+        return True
+
     def require_digest(self, digest: str, path: Path) -> None:
         """Raises Untrusted unless the digest is listed. path: only for the message."""
         if digest not in self.digests():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from engine.periodic import Periodic
@@ -29,27 +29,47 @@ def fingerprint(root: Path) -> Fingerprint:
     return frozenset(found)
 
 
+def _status_of(path: Path) -> os.stat_result | None:
+    try:
+        return os.stat(path)
+    except OSError:
+        return None
+
+
 class Watcher:
     """One thread that looks every interval_s.
 
     on_change is called once the files have been the same for two looks running, so that a
-    copy under way is not read half.
+    copy under way is not read half. beside: further files that it follows.
     """
 
-    def __init__(self, root: Path, interval_s: float, on_change: Callable[[], object]) -> None:
-        self._root, self._on_change = root, on_change
-        self._settled = self._seen = fingerprint(root)
+    def __init__(
+        self,
+        root: Path,
+        interval_s: float,
+        on_change: Callable[[], object],
+        beside: Iterable[Path] = (),
+    ) -> None:
+        self._root, self._on_change, self._beside = root, on_change, tuple(beside)
+        self._settled = self._seen = self._fingerprint()
         self._periodic = Periodic("watcher", interval_s, self.look)
 
     def look(self) -> bool:
         """Look once; True when a change has come to rest and on_change was called."""
-        now = fingerprint(self._root)
+        now = self._fingerprint()
         at_rest, self._seen = now == self._seen, now
         if not at_rest or now == self._settled:
             return False
         self._settled = now
         self._on_change()
         return True
+
+    def _fingerprint(self) -> Fingerprint:
+        return fingerprint(self._root) | {
+            (str(path), status.st_ino, status.st_size, status.st_mtime_ns)
+            for path in self._beside
+            if (status := _status_of(path)) is not None
+        }
 
     @property
     def thread(self) -> Supervised:

@@ -91,7 +91,8 @@ def test_a_pickle_answers_once_it_is_trusted(tmp_path: Path, start: Start, kind:
     with pytest.raises(PyrometerError, match="models trust"):
         engine.infer(InferRequest("m", {"input": ROWS}))
     assert command(tmp_path, "trust", str(file)) == 0
-    engine.registry.load(engine.registry.slot("m")).result(60)
+    for loading in engine.reload():  # what the watcher calls once the trust file has changed
+        loading.result(60)
     result = engine.infer(InferRequest("m", {"input": ROWS}))
     np.testing.assert_array_equal(result.outputs["predict"], model.predict(ROWS))
 

@@ -37,3 +37,17 @@ def test_a_removal_is_a_change(tmp_path: Path) -> None:
     (tmp_path / "m" / "1" / "model.skops").unlink()
     watcher.look()
     assert watcher.look()
+
+
+def test_a_file_beside_the_repository_is_followed_too(tmp_path: Path) -> None:
+    told: list[int] = []
+    trusted = tmp_path / "trusted.sha256"
+    watcher = Watcher(tmp_path / "models", 1, lambda: told.append(1), (trusted,))
+    assert not watcher.look()
+    trusted.write_text("one")
+    assert not watcher.look()
+    assert watcher.look()
+    trusted.unlink()
+    assert not watcher.look()
+    assert watcher.look()
+    assert told == [1, 1]
