@@ -227,8 +227,7 @@ def payload_path(name: Any, source: str, state: Path) -> str | None:
         return None
     known = files_of(state)[source]
     if not isinstance(name, str) or name not in known:
-        where = state / folder
         raise InvalidInput(
-            f"payload.path is {str(name)[:80]!r}; it must be the name of a file in {where}"
+            f"payload.path is {str(name)[:80]!r}; it must be the name of a file in <state>/{folder}"
         )
     return str((state / folder / name).resolve())

@@ -25,8 +25,8 @@ from typing import Any
 
 import orjson
 
-from app.stored_runs import StoredRuns, UnknownRun
-from engine.errors import Busy
+from app.stored_runs import StoredRuns, UnknownRun, summary_of
+from engine.errors import Busy, without_folders
 
 Lend = Callable[[], contextlib.AbstractContextManager[str]]
 
@@ -199,7 +199,8 @@ class Benchmarks:
             status = self._follow(run)
         except Exception as error:
             log.warning("a benchmark failed", exc_info=error)
-            run.error = f"the load lab could not be run: {error}"[:MOST_WORDS]
+            words = without_folders(str(error))
+            run.error = f"the load lab could not be run: {words}"[:MOST_WORDS]
         last = {
             "started": run.started,
             "ended": time.time(),
@@ -211,7 +212,7 @@ class Benchmarks:
         with self._lock:
             self._last, self._current = last, None
         run.ended.set()
-        self._tell("benchmark", _ending(run, last))
+        self._tell("benchmark", _ending(run, last, self._stored(run)))
 
     def _follow(self, run: _Run) -> int:
         """Run the child to its end, and read what it says; returns its status."""
@@ -242,6 +243,11 @@ class Benchmarks:
             limit.cancel()
         return status
 
+    def _stored(self, run: _Run) -> dict[str, Any]:
+        """What the run itself says, over all its requests; empty where it cannot be read."""
+        told = run.result or {}
+        return summary_of(self.runs.folder / f"{told.get('id')}.json") or {}
+
     def _problem(self, run: _Run, status: int) -> str | None:
         if run.result is not None:
             return None
@@ -252,7 +258,7 @@ class Benchmarks:
         if run.cancelling:
             return "cancelled before anything was measured"
         said = run.said[-1] if run.said else "no reason given"
-        return f"the load lab ended with status {status}: {said}"
+        return f"the load lab ended with status {status}: {without_folders(said)}"
 
 
 def _later(delay_s: float, run: _Run, overran: bool = False) -> threading.Timer:
@@ -292,12 +298,17 @@ def words_of(spec: dict[str, Any]) -> str:
     return f"{name}{spec['model']}, {asked}, about {seconds_of(spec):g} s"
 
 
-def _ending(run: _Run, last: dict[str, Any]) -> str:
+def _ending(run: _Run, last: dict[str, Any], stored: dict[str, Any]) -> str:
+    """stored: the run's own figures; those of its last second say nothing of the whole."""
     name = run.spec["name"] or run.spec["model"]
     if last["error"] is not None:
         return f"{name}: {last['error']}"
-    found = run.progress or {}
-    p99, achieved = found.get("p99_ms"), found.get("achieved_per_s")
-    figures = f": p99 {p99:.3g} ms at {achieved:,.0f} requests/s" if p99 and achieved else ""
+    p99, achieved, valid = (stored.get(key) for key in ("p99_ms", "achieved_per_s", "valid"))
+    parts = [] if p99 is None else [f"p99 {p99:,.3g} ms" if p99 < 1000 else f"p99 {p99:,.0f} ms"]
+    parts += [] if achieved is None else [f"{achieved:,.0f} requests/s achieved"]
+    if valid is not None:
+        why = stored.get("invalid_because") or "no reason given"
+        parts.append("valid" if valid else f"invalid: {why}")
     how = "cancelled" if run.cancelling else "finished"
+    figures = f": {', '.join(parts)}" if parts else ""
     return f"{how} {name}{figures}; run {last['run']}"

@@ -66,6 +66,10 @@ def print_plan(arguments: argparse.Namespace, settings: Settings) -> int:
     store = PlanStore.of(settings)
     entry = found[-1]
     print(plan_table(store.read(entry) or store.make(entry, lambda child: None)))
+    if settings.executor != "local":
+        from engine.executors.placement import read_words
+
+        print(read_words(settings.state / "ray", *entry.key))
     return 0
 
 

@@ -9,6 +9,9 @@ A thread that samples gets the interpreter more often in some phases of the loop
 others. So it counts the requests under way too: their true mean is known, their rate times
 their own time, and how far the sampled mean is off tells how far the other is (a control
 variate, its coefficient from the samples themselves).
+
+The samples are of some seconds, so the rate is of the same seconds. Where fewer than LEAST_PER_S
+requests of callers come, it is not known: what waits then is mostly the console's own.
 """
 
 from __future__ import annotations
@@ -18,6 +21,7 @@ import select
 import threading
 from collections import deque
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 
@@ -26,8 +30,18 @@ from app.listener import Listener
 from engine.supervised import Supervised
 
 BUSY_PER_S, IDLE_PER_S = 20.0, 1.0
-KEPT, LEAST = 100, 10
-"""Samples that an estimate is made of: about five seconds', and the fewest."""
+SECONDS, MOST_SAMPLES, LEAST = 5, 100, 10
+"""How many seconds an estimate is of, the most samples of one of them, the fewest of all."""
+LEAST_PER_S = 20.0
+"""Requests of callers, not the console's, below which a second says nothing."""
+
+
+class _Second(NamedTuple):
+    """samples: (waiting, under way) each. own_ms: the requests' mean time in this process."""
+
+    samples: tuple[tuple[int, int], ...]
+    requests_per_s: float
+    own_ms: float
 
 
 class SocketWatch:
@@ -35,7 +49,8 @@ class SocketWatch:
 
     def __init__(self, listener: Listener, is_busy: Callable[[], bool]) -> None:
         self._listener, self._is_busy = listener, is_busy
-        self._samples: deque[tuple[int, int]] = deque(maxlen=KEPT)
+        self._samples: deque[tuple[int, int]] = deque(maxlen=MOST_SAMPLES)
+        self._seconds: deque[_Second] = deque(maxlen=SECONDS)
         self._poll, self._watched = select.poll(), dict[int, Connection]()
         self._lock = threading.Lock()
         self._running = threading.Lock()  # released when it is to stop
@@ -49,25 +64,29 @@ class SocketWatch:
         if self._running.locked():
             self._running.release()
 
-    def wait_ms(self, requests_per_s: float, own_ms: float) -> float | None:
-        """Mean wait, ms, of the requests of the last seconds; None where nothing is known.
+    def wait_ms(self, requests_per_s: float, own_ms: float, served_per_s: float) -> float | None:
+        """Mean wait, ms, of the requests of the last seconds; None where it is not known.
 
-        own_ms: their mean time in this process.
+        Called once a second, with that second's rate of all requests, their mean time in this
+        process, and the rate of those of callers.
         """
         with self._lock:
-            samples = np.array(self._samples, dtype=np.float64)
-        if len(samples) < LEAST or requests_per_s <= 0:
+            samples = tuple(self._samples)
+            self._samples.clear()
+        if served_per_s < LEAST_PER_S:
+            self._seconds.clear()  # what was sampled under another load says nothing of this one
             return None
-        waiting, under_way = samples.T
+        self._seconds.append(_Second(samples, requests_per_s, own_ms))
+        pairs = [pair for second in self._seconds for pair in second.samples]
+        if len(pairs) < LEAST:
+            return None
+        rates = np.array([second.requests_per_s for second in self._seconds])
+        busy_ms = rates @ np.array([second.own_ms for second in self._seconds]) / len(rates)
+        waiting, under_way = np.array(pairs, dtype=np.float64).T
         spread = under_way.var()
         slope = ((under_way - under_way.mean()) * waiting).mean() / spread if spread else 0.0
-        off = requests_per_s * own_ms / 1e3 - under_way.mean()
-        return 1e3 * max(0.0, float(waiting.mean() + slope * off)) / requests_per_s
-
-    def forget(self) -> None:
-        """What was sampled under another load says nothing of this one."""
-        with self._lock:
-            self._samples.clear()
+        off = busy_ms / 1e3 - under_way.mean()
+        return 1e3 * max(0.0, float(waiting.mean() + slope * off)) / float(rates.mean())
 
     def _run(self) -> None:
         poll = self._poll.poll

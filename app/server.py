@@ -76,7 +76,7 @@ class Server:
         self._sockets = SocketWatch(self._listener, lambda: ticker.requests_per_s > 0)
         self._accepting: Any = None
         self._tls = tls_of(settings)
-        self._thread = Supervised("http", self._run)
+        self._thread = Supervised("loop", self._run)
 
     def mount(self, console: WSGIApp) -> None:
         """Put the finished console in place; until then its URLs answer 503."""
@@ -98,6 +98,7 @@ class Server:
             listening.close()
             raise
         self.port = int(listening.getsockname()[1])
+        self.front.engine.listening = (self.host, self.port)
         self._socket = listening
         sys.setswitchinterval(SWITCH_INTERVAL_S)
         self._thread.start()
@@ -118,12 +119,12 @@ class Server:
 
     def _gauges(self) -> dict[str, float | None]:
         ticker = self.front.engine.ticker
-        if not ticker.requests_per_s:
-            self._sockets.forget()
         return {
             "threads_busy": float(self.front.pool.busy),
             "connections": float(self.counts.open),
-            "outside_ms": self._sockets.wait_ms(ticker.requests_per_s, ticker.own_ms),
+            "outside_ms": self._sockets.wait_ms(
+                ticker.requests_per_s, ticker.own_ms, ticker.served_per_s
+            ),
         }
 
     def _run(self) -> None:

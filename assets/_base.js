@@ -44,16 +44,17 @@
     return number(value);
   }
 
+  /* In steps of a thousand, as the metric catalogue counts: 1 MB is 10^6 bytes. */
   function bytes(value) {
     if (!known(value)) return "–";
-    const units = ["B", "KiB", "MiB", "GiB", "TiB"];
+    const units = ["B", "kB", "MB", "GB", "TB"];
     let step = 0;
-    while (value >= 1024 && step < units.length - 1) {
-      value /= 1024;
+    while (value >= 999.5 && step < units.length - 1) {
+      value /= 1000;
       step += 1;
     }
-    const digits = step === 0 || value >= 100 ? 0 : value >= 10 || Number.isInteger(value) ? 0 : 1;
-    return `${value.toFixed(digits)} ${units[step]}`;
+    const digits = step === 0 || value >= 9.95 ? 0 : 1;
+    return `${value.toFixed(digits).replace(/\.0$/, "")} ${units[step]}`;
   }
 
   const two = (value) => String(value).padStart(2, "0");

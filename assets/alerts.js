@@ -143,14 +143,32 @@
 
   function field(label, control, id) {
     control.id = id;
-    const words = element("label", "alert-label", label);
+    control.dataset.label = label.replace(/ \(.*/, "");
+    const words = element("label", "alert-label", control.required ? `${label} (required)` : label);
     words.htmlFor = id;
-    return element("div", "alert-field", [words, control]);
+    const wrong = element("div", "alert-wrong");
+    wrong.id = `${id}-wrong`;
+    control.setAttribute("aria-describedby", wrong.id);
+    return element("div", "alert-field", [words, control, wrong]);
+  }
+
+  /* Whether all of them say something; the first that does not is focused, each says what it wants. */
+  function filled(controls) {
+    const empty = controls.filter((one) => !one.value.trim());
+    for (const one of controls) {
+      const lacks = empty.includes(one);
+      one.setAttribute("aria-invalid", String(lacks));
+      setText(byId(`${one.id}-wrong`), lacks ? `${one.dataset.label} is empty` : "");
+    }
+    if (empty.length) empty[0].focus();
+    else remember(byId("alert-author").value);
+    return !empty.length;
   }
 
   function nameInput() {
-    const input = element("input", "alert-input");
+    const input = element("input", "form-input");
     input.maxLength = 80;
+    input.required = true;
     input.autocomplete = "name";
     try { input.value = localStorage.getItem(NAME_KEY) || ""; } catch (refused) { input.value = ""; }
     return input;
@@ -164,6 +182,7 @@
     node.setAttribute("aria-disabled", "true");
     try {
       const answer = await pyrometer.post(url, body, LIMIT_MS);
+      pyrometer.dropToasts(`${what} failed`);
       pyrometer.toast("ok", what, answer.text || "Done");
       if (after) after(answer);
     } catch (failure) {
@@ -191,9 +210,14 @@
 
   function openAlert(alert, from) {
     const author = nameInput();
-    const reason = element("input", "alert-input");
+    const reason = element("input", "form-input");
     reason.maxLength = 300;
-    const length = element("select", "alert-input", Object.entries(SILENCES).map(([value, label]) => {
+    const scope = element("select", "form-input", [["one", `${alert.severity} only`], ["both", "both severities"]].map(([value, label]) => {
+      const option = element("option", "", label);
+      option.value = value;
+      return option;
+    }));
+    const length = element("select", "form-input", Object.entries(SILENCES).map(([value, label]) => {
       const option = element("option", "", label);
       option.value = value;
       return option;
@@ -205,26 +229,28 @@
       element("p", "plan-facts", [alert.description, `State: ${words(alert.state)}.`].filter(Boolean).join(". ")),
       silenced,
       field("Your name", author, "alert-author"),
-      field("Note or reason", reason, "alert-reason"),
+      field("Reason (required for a silence)", reason, "alert-reason"),
       field("Silence for", length, "alert-length"),
+      field("Silence", scope, "alert-scope"),
       happened,
     ];
     const see = button("Acknowledge", "Somebody looks at it: it is not told again while it fires", (node) => {
-      remember(author.value);
+      if (!filled([author])) return;
       act(node, `Acknowledge ${alert.name}`, "/performance/alerts/acknowledge",
         { alert: alert.key, author: author.value, note: reason.value }, () => node.closest("dialog").close());
     });
     see.disabled = !FIRES.has(alert.state);
     const silence = button("Silence", "Tells nobody until then; it stays visible here", (node) => {
-      remember(author.value);
+      if (!filled([author, reason])) return;
+      const rule = scope.value === "both" ? alert.name : alert.key;
       act(node, `Silence ${alert.name}`, "/performance/alerts/silence",
-        { rule: alert.name, for: length.value, author: author.value, reason: reason.value }, () => node.closest("dialog").close());
+        { rule, for: length.value, author: author.value, reason: reason.value }, () => node.closest("dialog").close());
     });
     for (const node of [see, silence]) node.dataset.needs = "operate";
     dialog(`${alert.name.replaceAll("_", " ")}, ${alert.severity}`, body, [see, silence], from);
     overview().then((answer) => {
-      happened.replaceChildren(past(answer.history.filter((event) => event.rule === alert.name)));
-      silenced.replaceChildren(...answer.silences.filter((one) => one.rule === alert.name).map((one) =>
+      happened.replaceChildren(past(answer.history.filter((event) => event.rule === alert.name && event.severity === alert.severity)));
+      silenced.replaceChildren(...answer.silences.filter((one) => [alert.name, alert.key].includes(one.rule)).map((one) =>
         element("p", "plan-degraded", [
           `Silenced until ${day(one.until)} ${clock(one.until)} by ${one.author}: ${one.reason} `,
           button("End it", "Tells people again", (node) => act(node, "End the silence",
@@ -256,8 +282,7 @@
     const preview = button("Preview on the last day", "Shows when these rules would have fired; nothing changes",
       (node) => send(node, "Preview", "/performance/alerts/preview", (answer) => shown.replaceChildren(...previewed(answer))));
     const save = button("Replace rules", "These rules are evaluated from now on, and kept", (node) => {
-      remember(author.value);
-      send(node, "Replace rules", "/performance/alerts/rules");
+      if (filled([author])) send(node, "Replace rules", "/performance/alerts/rules");
     });
     const test = button("Test notification", "Sends a test to every destination",
       (node) => act(node, "Test notification", "/performance/alerts/test", {}));

@@ -66,7 +66,7 @@
     const said = run.steps ? rampWords(run) : `${speed(run)}${errors}`;
     if (!run.valid) {
       const why = cut(run.invalid_because || "no reason was stored", 300);
-      if (run.cancelled) return { status: "warning", text: `Cancelled: ${why}`, detail: run.requests ? `Not a result to quote: ${said}.` : "" };
+      if (run.cancelled) return { status: "warning", text: `Cancelled: ${why.replace(/^it was cancelled after/, "after")}`, detail: run.requests ? `Not a result to quote: ${said}.` : "" };
       return { status: "critical", text: `Invalid: ${why}`, detail: `Not a result to quote: ${said}.` };
     }
     if (!run.requests) return { status: "warning", text: "Nothing was measured", detail: "" };

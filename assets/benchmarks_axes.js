@@ -108,11 +108,12 @@
   function bandNodes(band, frame, x, last) {
     const { left, right, top, bottom, px, py } = frame;
     const nodes = [];
+    let above = Infinity; // where the number below ends: those of a logarithm crowd at its top
     for (const [value, text] of band.y ? band.y.ticks : []) {
-      nodes.push(
-        svg("line", { class: "benchmarks-grid", x1: left, x2: right, y1: py(value), y2: py(value) }),
-        svg("text", { x: left - 6, y: py(value) + 4, "text-anchor": "end" }, text),
-      );
+      nodes.push(svg("line", { class: "benchmarks-grid", x1: left, x2: right, y1: py(value), y2: py(value) }));
+      if (py(value) > above - LABEL_PX) continue;
+      above = py(value);
+      nodes.push(svg("text", { x: left - 6, y: py(value) + 4, "text-anchor": "end" }, text));
     }
     if (band.title) nodes.push(svg("text", { class: "benchmarks-title", x: left, y: top - 8 }, band.title));
     let free = -Infinity; // where the next number may begin
@@ -128,7 +129,7 @@
     nodes.push(...band.draw(frame));
     const labels = (band.labels || []).filter((label) => known(label.y)).map((label) => ({ ...label, y: py(label.y) + 4 }));
     for (const label of placed(labels, top + 4, bottom)) {
-      nodes.push(svg("text", { class: `benchmarks-name ${label.className}`, x: right + 6, y: label.y }, label.text));
+      nodes.push(svg("text", { class: `benchmarks-name ${label.className}`, x: right + 9, y: label.y }, label.text));
     }
     return nodes;
   }

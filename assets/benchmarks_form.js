@@ -12,7 +12,7 @@
   const HALVINGS = 6; // at most, after a ramp's steps
   const NULLABLE = new Set(["rate_per_s", "payload.speed", "slo.p99_ms", "slo.error_percent", "version", "url"]);
   const FOLDERS = { file: "payloads", traffic: "traffic" };
-  let form = null; // the server's {defaults, ramp, bounds, files, folder, target}
+  let form = null; // the server's {defaults, ramp, bounds, files, target}
   let busy = false;
 
   const fields = () => [...byId("benchmarks-form").querySelectorAll("[data-field]")];
@@ -95,7 +95,7 @@
     fillChoices(model, names, "no model is served");
     const source = valueOf("payload.source");
     const files = (form && form.files[source]) || [];
-    fillChoices(control("payload.path"), files, `no file in ${form ? `${form.folder}/` : ""}${FOLDERS[source] || "payloads"}`);
+    fillChoices(control("payload.path"), files, `no file in <state>/${FOLDERS[source] || "payloads"}`);
   }
 
   // What is shown of it

@@ -1,5 +1,5 @@
-/* What is written on a time chart: each line's name at its last value, ticks of events, and
-   words where there is nothing to draw. */
+/* What is written on a time chart: each line's name at its last value, ticks of events, what is
+   above the axis, and words where there is nothing to draw. */
 (function () {
   "use strict";
   const pyrometer = (window.pyrometer = window.pyrometer || {});
@@ -33,7 +33,7 @@
     const height = chart.el.clientHeight - margin.t - margin.b;
     const placed = chart.gd.data.map((trace, at) => {
       if (values[at] === null) return null;
-      const share = (values[at] - low) / (high - low || 1);
+      const share = Math.min(1, (values[at] - low) / (high - low || 1)); // above a ceiling: at the top
       return { trace, top: margin.t + height * (1 - share) - LABEL_PX / 2 };
     }).filter(Boolean).sort((a, b) => a.top - b.top);
     let floor = margin.t + height - LABEL_PX * placed.length + LABEL_PX / 2;
@@ -87,6 +87,7 @@
     const map = chart.gd.data[0].type === "heatmap";
     if (!map) directLabels(chart, values, fragment);
     eventTicks(chart, fragment);
+    pyrometer.ceiling.draw(chart, source, fragment);
     chart.el.querySelector(".chart-labels").replaceChildren(fragment);
     const blank = map ? !source.rows.length : values.every((value) => value === null);
     emptyNote(chart, source, blank);

@@ -34,7 +34,7 @@
       const gd = el.querySelector(".js-plotly-plot");
       const have = charts.get(el.dataset.chart);
       if (!gd || !gd._fullLayout || (have && have.gd === gd)) continue;
-      const chart = { name: el.dataset.chart, el, gd, drawn: "", drawnTo: 0, before: "", visible: true };
+      const chart = { name: el.dataset.chart, el, gd, drawn: "", drawnTo: 0, before: "", ceiling: null, visible: true };
       charts.set(chart.name, chart);
       gd.on("plotly_relayout", brushed);
       el.addEventListener("dblclick", () => pyrometer.time.range().rolling || pyrometer.time.backToLive());
@@ -109,6 +109,7 @@
     if (chart.gd._fullLayout.width !== chart.el.clientWidth) Plotly.relayout(chart.gd, { autosize: true });
     const source = sourceOf(chart);
     chart.el.dataset.source = source.phase;
+    chart.ceiling = pyrometer.ceiling.of(chart, source);
     drawBefore(chart);
     if (source.kind === "live" && pyrometer.time.range().rolling) drawRolling(chart, source);
     else drawWhole(chart, source);
@@ -117,7 +118,7 @@
   }
 
   // a restyle of x forgets the axis' type unless it is given along
-  const axis = () => ({ "xaxis.type": "date", "xaxis.range": range() });
+  const axis = (chart) => ({ "xaxis.type": "date", "xaxis.range": range(), "xaxis.showticklabels": true, "yaxis.showticklabels": true, ...pyrometer.ceiling.axis(chart) });
 
   /* The live buffer moves on a second at a time: only what is new. */
   function drawRolling(chart, source) {
@@ -130,8 +131,9 @@
     const traces = ownTraces(chart);
     gd.layout.xaxis.range = range(); // taken up by the redraw below: one drawing, not two
     gd.layout.xaxis.autorange = false;
+    pyrometer.ceiling.lay(chart);
     if (anew || rows.length >= most) {
-      Plotly.update(gd, series(chart, source, source.rows.slice(-most), traces), axis(), traces);
+      Plotly.update(gd, series(chart, source, source.rows.slice(-most), traces), axis(chart), traces);
     } else if (rows.length) {
       Plotly.extendTraces(gd, series(chart, source, rows, traces), traces, most);
     } else if (chart.shown !== range().join()) {
@@ -151,7 +153,7 @@
     const traces = ownTraces(chart);
     const map = chart.gd.data[0].type === "heatmap";
     const whole = map ? pyrometer.cores.series(source, rows) : series(chart, source, rows, traces);
-    Plotly.update(chart.gd, whole, axis(), traces);
+    Plotly.update(chart.gd, whole, axis(chart), traces);
   }
 
   /* The period before as one dashed line, moved to where it is compared. */
@@ -163,7 +165,7 @@
     const at = chart.gd.data.findIndex((trace) => trace.meta.previous);
     const rows = before ? rowsShown(before, before.shift) : [];
     const line = before ? series(chart, before, rows, [at], before.shift) : { x: [[]], y: [[]] };
-    Plotly.update(chart.gd, line, axis(), [at]);
+    Plotly.update(chart.gd, line, axis(chart), [at]);
   }
 
   /* Axis milliseconds -> pixels from the chart's left edge, by the fixed margins. */

@@ -5,18 +5,18 @@
   const { known } = pyrometer.format;
   const CORE = /^core_(\d+)_percent$/;
 
-  /* [{label, column}] of what the answer has; the host's cores are known only there. */
+  /* [{label, number, column}] of what the answer has; the host's cores are known only there. */
   function coresOf(source) {
     return source.columns.map((name, column) => ({ core: CORE.exec(name), column }))
       .filter(({ core }) => core)
-      .map(({ core, column }) => ({ label: `core ${core[1]}`, column }));
+      .map(({ core, column }) => ({ label: `core ${core[1]}`, number: core[1], column }));
   }
 
   function series(source, rows) {
     const cores = coresOf(source);
     return {
       x: [rows.map((row) => pyrometer.charts.axisTime(row[0]))],
-      y: [cores.map(({ label }) => label)],
+      y: [cores.map(({ number }) => number)], // the margin has room for three digits, not for words
       z: [cores.map(({ column }) => rows.map((row) => (known(row[column]) ? row[column] : null)))],
     };
   }

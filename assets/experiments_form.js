@@ -228,6 +228,7 @@
       const candidates = candidatesOf(made).map((one) => `${cut(one.name, 40)} (${cut(one.text, 60)})`).join(", ");
       const words = `${nameOf(made)} on ${cut(made.model, 60)}: ${candidates} beside ${cut(controlOf(made).name, 40)}`;
       progress.end("ok", made.state === "running" ? "Started the experiment" : "Created a draft", words);
+      if (made.warning) pyrometer.toast("warning", "The variants are the same", cut(made.warning, 300));
       put("name", "");
       [options, optionsOf] = [null, ""]; // one runs now: what may start is another
       pyrometer.url.set({ experiment: made.id, new: null, model: null }, { push: true });

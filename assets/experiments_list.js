@@ -99,6 +99,8 @@
 
   // Promotions
 
+  let running = new Map(); // model -> the experiment that splits or shadows its requests now
+
   function promotionRow() {
     const { cell, twoLines, button } = pyrometer.tables;
     const row = element("tr");
@@ -114,6 +116,13 @@
     return row;
   }
 
+  /* What a promotion put in place is not all that answers while an experiment runs on it. */
+  function meanwhile(model) {
+    const e = running.get(model);
+    if (!e) return "";
+    return e.mode === "shadow" ? `; ${nameOf(e)} runs beside it now` : `; ${nameOf(e)} splits its requests now`;
+  }
+
   function fillPromotion(row, one) {
     const { titled } = pyrometer.tables;
     row.promotion = one;
@@ -121,7 +130,7 @@
     titled(row.querySelector(".col-model"), cut(one.model, 80));
     setStatus(row.querySelector(".mark"), "ok");
     titled(row.querySelector(".state-word"), cut(one.text, 120));
-    titled(row.querySelector(".col-serves .cell-2"), `as ${cut(one.variant, 40)}, since ${when(one.at)}`);
+    titled(row.querySelector(".col-serves .cell-2"), `as ${cut(one.variant, 40)}, since ${when(one.at)}${meanwhile(one.model)}`);
     titled(row.querySelector(".col-before"), cut(one.before || "as model.toml says", 120));
     const open = row.querySelector(".experiments-open");
     titled(open, cut(one.name, 80) || "–");
@@ -137,6 +146,7 @@
     const full = known(limit) && used >= limit ? "; delete one to create another" : "";
     setText(byId("readout-experiments-list"), known(limit) ? `${count(used)} of ${count(limit)} kept${full}` : "");
     const promotions = list(answer.promotions);
+    running = new Map(kept.filter((e) => e.state === "running").map((e) => [e.model, e]));
     byId("experiments-page").dataset.promotions = promotions.length ? "some" : "none";
     pyrometer.tables.fillTables("promotions", promotions, (one) => one.model, promotionRow, fillPromotion, "");
     setText(byId("readout-experiments-promotions"), promotions.length ? `${plural(promotions.length, "model")} served otherwise than model.toml says` : "");

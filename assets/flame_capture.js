@@ -89,7 +89,7 @@
   function finish(capture) {
     const { seconds, hz } = running;
     running = null;
-    pyrometer.toast("ok", `Captured ${seconds} s at ${hz} Hz`, `${count(capture.samples)} samples`);
+    pyrometer.toast("ok", `Captured ${seconds} s at ${hz} Hz`, `${count(capture.samples)} samples of all threads; the graph hides those of idle ones`);
     if (pyrometer.router.current() === "flame") open(capture.id);
   }
 

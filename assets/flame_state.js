@@ -34,7 +34,7 @@
   function query(params, { format = "json", pinned = false } = {}) {
     const asked = new URLSearchParams({ view: params.view === "phases" ? "phases" : "code" });
     const { from, to, rolling } = span(params);
-    if (!params.capture && !params.request) {
+    if (params.view === "phases" || (!params.capture && !params.request)) { // phases are of all requests then
       if (rolling && !pinned) asked.set("window", `${Math.round(to - from)}s`);
       else {
         asked.set("from", rounded(from));

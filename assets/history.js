@@ -58,7 +58,8 @@
 
   /* What ends now is asked for by its length, so that the server's clock alone counts. */
   function queryOf(from, to, step, endsNow) {
-    if (endsNow) return `window=${Math.ceil(pyrometer.latest() - from) + step}s&step=${step}s`;
+    // The newest figure may be older than what is held, after a set clock or a restart.
+    if (endsNow) return `window=${Math.max(step, Math.ceil(pyrometer.latest() - from) + step)}s&step=${step}s`;
     return `from=${from}&to=${Math.max(to, from + step)}&step=${step}s`;
   }
 
@@ -68,7 +69,7 @@
     const tail = stretch.rows.length > 0;
     stretch.askedAt = performance.now();
     if (stretch.phase === "idle") stretch.phase = "loading";
-    const step = tail ? stretch.stepS : stepFor(from, to);
+    const step = Math.max(1, tail ? stretch.stepS : stepFor(from, to));
     const since = tail ? stretch.rows[stretch.rows.length - 1][0] - step : from;
     try {
       const answer = await get(queryOf(since, to, step, endsNow), abort.signal);

@@ -10,8 +10,7 @@
   const MOST_ROWS = 100;
   const MOST_COLUMNS = 12;
   const NAMES = {
-    front: "guards and route", decode: "decode", queue: "waiting", cache: "cache", load: "load the model",
-    infer: "inference", post: "postprocess", encode: "encode", compress: "compress", unaccounted: "unaccounted",
+    infer: "inference", post: "postprocess", // the rest are called as everywhere
   };
   const COLOURED = { infer: "inference" }; // the name that requests.css knows a phase by
 

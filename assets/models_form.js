@@ -19,14 +19,14 @@
 
   function control(field) {
     if (field.options) {
-      const node = element("select", "models-field", field.options.map((text) => {
+      const node = element("select", "form-input", field.options.map((text) => {
         const option = element("option", "", text);
         option.value = text;
         return option;
       }));
       return node;
     }
-    const node = element("input", "models-field num");
+    const node = element("input", "form-input num");
     Object.assign(node, { type: "text", autocomplete: "off", spellcheck: false });
     if (field.datatype !== "BYTES") node.inputMode = field.datatype.startsWith("FP") ? "decimal" : "numeric";
     if (field.missing) node.placeholder = "missing";
@@ -66,7 +66,7 @@
       made.set(spec.name, { node: grid, note, label: spec.name });
       return element("div", "try-group", [...(alone ? [] : [element("div", "try-group-name", `${spec.name}, ${about}`)]), grid, note]);
     }
-    const area = element("textarea", "models-field try-area");
+    const area = element("textarea", "form-input try-area");
     area.spellcheck = false;
     area.rows = spec.datatype === "BYTES" ? 12 : 8;
     const what = spec.datatype === "BYTES" ? "a text is one row; a JSON list of texts is several" : `rows of ${group.width === null ? "values" : plural(group.width, "value")}, as CSV lines or JSON`;

@@ -194,8 +194,15 @@
     return element("ol", "batch-list", bars);
   }
 
+  models.placementWords = ({ where, state, reason, problem }) => {
+    const states = { healthy: "Runs on Ray", failed: "Runs here, Ray could not take it", away: "Runs here while its replicas are away" };
+    const head = where === "ray" ? states[state] || "Runs here" : "Runs here, not on Ray";
+    return `${head}: ${reason}${problem ? ` (${problem})` : ""}.`;
+  };
+
   function policyWords(runs, row) {
     if (!known(runs.quick_rows)) return "Where its requests run is decided when it is loaded.";
+    if (runs.placement && runs.placement.where === "ray") return models.placementWords(runs.placement);
     const quick = runs.quick_rows > 0 ? `Requests of up to ${count(runs.quick_rows)} rows run at once, without a queue.` : "Every request waits for a CPU slot.";
     const joined = runs.batch_max_rows > 1
       ? `Those that wait are joined to runs of up to ${count(runs.batch_max_rows)} rows, waiting ${number(runs.batch_max_wait_us / 1000)} ms at most.`

@@ -68,7 +68,7 @@
     const parts = [];
     if (one.pinned) parts.push("pinned");
     if (one.encoder) parts.push(`on ${one.encoder}`);
-    if (one.preload) parts.push("loaded at start");
+    if (one.preload) parts.push("loads at start");
     return parts.join(", ") || one.format || "";
   }
 
@@ -240,7 +240,7 @@
   }
 
   function wire() {
-    const filter = element("input", "models-field");
+    const filter = element("input", "form-input");
     Object.assign(filter, { id: "model-list-q", type: "search", placeholder: "Filter by name", autocomplete: "off" });
     let later = null;
     filter.addEventListener("input", () => {

@@ -190,6 +190,7 @@
     byId("readout-model-plan").replaceChildren(legend);
     byId("model-plan").replaceChildren(
       element("p", "model-why", plan.reason),
+      ...(one.plan.placement ? [element("p", "model-words", models.placementWords(one.plan.placement))] : []),
       table(plan),
       element("p", "model-words", `Served: ${rangesInWords(plan)}. Real values may differ by ${exponent(plan.tolerance)} at most. Planned in ${number(plan.compile_ms / 1000)} s.`),
     );

@@ -62,7 +62,9 @@
       const failed = tick.dataset.kind === "failure";
       return node("path", { d: `M${x} ${y - 7}l4 7h-8z`, fill: failed ? tokens().critical : tokens()["ink-2"] });
     }) : [];
-    return [...names, ...ticks];
+    const over = [...chart.querySelectorAll(".chart-over")].map((mark) =>
+      words(parseFloat(mark.style.left), 11, mark.textContent, { fill: tokens()["ink-2"] }));
+    return [...names, ...ticks, ...over];
   }
 
   async function plotDrawing(panel) {

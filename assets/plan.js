@@ -99,6 +99,7 @@
       const scale = scaleOf(plan);
       body.replaceChildren(
         element("p", "plan-why", plan.reason),
+        ...(answer.placement ? [element("p", "plan-facts", `${answer.placement.where === "ray" ? "Runs on Ray" : "Runs here, not on Ray"}: ${answer.placement.reason}.`)] : []),
         ...(answer.degraded ? [element("p", "plan-degraded", `Degraded: ${answer.degraded}`)] : []),
         element("div", "plan-forms", plan.candidates.map((form) => formBlock(form, plan, scale))),
         element("p", "plan-facts", `Time of a run, median, log scale. ${rangesInWords(plan)}. Planned in ${number(plan.compile_ms / 1000)} s.`),

@@ -92,6 +92,8 @@
     const none = byId("empty-reports-advice");
     none.hidden = found.length > 0;
     setText(none, "Nothing to recommend: no rule found anything in these figures.");
+    byId("panel-reports-advice").title = report.left_out || "";
+    if (report.left_out) none.textContent += ` ${reports.short(report.left_out, 300)}`;
     setText(byId("readout-reports-advice"), found.length ? `${plural(found.length, "recommendation")}, the largest saving first` : "");
     if (list.shape === shape) return;
     list.shape = shape;

@@ -14,7 +14,7 @@
   let drawing = 0;
 
   function field(kind, most, label) {
-    const node = element("input", "reports-field");
+    const node = element("input", "form-input");
     node.type = kind;
     node.autocomplete = "off";
     if (most) node.maxLength = most;

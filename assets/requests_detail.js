@@ -9,10 +9,10 @@
   const flame = (pyrometer.flame = pyrometer.flame || {});
   const { byId, element, setText } = pyrometer.dom;
   const { number, bytes, count, clock, day, known, plural } = pyrometer.format;
-  const NAMES = {
-    front: "guards and route", decode: "decode", queue: "waiting", cache: "cache", load: "load the model",
-    inference: "inference", postprocess: "postprocess", encode: "encode", compress: "compress",
-    write: "hand over", own: "own phases", unaccounted: "unaccounted",
+  const WORDS = {
+    front: "guards, routing, headers", decode: "body to tensors", queue: "waiting for its turn", cache: "looking up and keeping",
+    load: "a cold model", inference: "the model's run", postprocess: "the answer's own computation", encode: "tensors to bytes",
+    compress: "gzip", write: "handing the bytes over", own: "phases that a route named itself", unaccounted: "what no phase accounts for",
   };
   let shown = ""; // request id of what is drawn
   let panel = null;
@@ -23,11 +23,11 @@
   /* [{name, words, ms, from}] of the phases that took time, laid end to end. */
   function steps(one) {
     const given = one.phases_ms || {};
-    const names = [...Object.keys(NAMES), ...Object.keys(given).filter((name) => !(name in NAMES))];
+    const names = [...Object.keys(WORDS), ...Object.keys(given).filter((name) => !(name in WORDS))];
     const phases = names.map((name) => [name, given[name]]).filter(([, value]) => known(value) && value > 0);
     let from = 0;
     return phases.map(([name, value]) => {
-      const step = { name, words: NAMES[name] || name, ms: value, from };
+      const step = { name, words: WORDS[name] || name, ms: value, from };
       from += value;
       return step;
     });
@@ -67,19 +67,20 @@
     fill.style.left = `${total > 0 ? Math.min(99.5, (100 * step.from) / total) : 0}%`;
     fill.style.width = `${Math.max(0.5, width)}%`;
     const row = element("li", "waterfall-row", [
-      element("span", "waterfall-name", step.words),
+      element("span", "waterfall-name", step.name),
       element("span", "waterfall-track", fill),
       element("span", "waterfall-ms num", number(step.ms)),
       element("span", "waterfall-share num", `${width.toFixed(1)} %`),
     ]);
     row.dataset.phase = step.name;
+    row.title = step.words;
     return row;
   }
 
   function waterfall(one) {
     const total = one.duration_ms;
     const list = element("ol", "waterfall-bars", steps(one).map((step) => bar(step, total)));
-    const none = Object.entries(one.phases_ms || {}).filter(([name, value]) => value === 0 && name !== "own").map(([name]) => NAMES[name] || name);
+    const none = Object.entries(one.phases_ms || {}).filter(([name, value]) => value === 0 && name !== "own").map(([name]) => name);
     const own = Object.entries(one.own_phases_ms || {}).map(([name, value]) => `${String(name).slice(0, 80)} ${ms(value)}`);
     const words = [
       "Laid end to end in the order of a request's way.",

@@ -205,7 +205,7 @@
   }
 
   function wire() {
-    const search = element("input", "settings-input");
+    const search = element("input", "form-input");
     Object.assign(search, { id: "settings-search", type: "search", placeholder: "Search settings", autocomplete: "off", spellcheck: false });
     let typing = 0;
     search.addEventListener("input", () => {

@@ -82,14 +82,14 @@
   }
 
   /* "onnxruntime-f32, 4.6e+03x scikit-learn's speed", its figure as all others are written. */
-  const planWords = (words) => (words || "").replace(/(\d[\d.e+]*)x /, (_, times) => `${number(Number(times))}× `);
+  const planWords = (words) => (words || "").replace(/(\d[\d.,e+]*)x /, (_, times) => `${number(Number(times.replaceAll(",", "")))}× `);
 
   function aboutVersion(model) {
     const parts = [`version ${model.version}`];
     if (model.serving === false) parts.push("not serving");
     if (model.pinned) parts.push("pinned");
     if (model.encoder) parts.push(`on ${model.encoder}`);
-    if (model.preload && model.serving !== false) parts.push("loaded at start");
+    if (model.preload && model.serving !== false) parts.push("loads at start");
     return parts.join(", ");
   }
 

@@ -64,8 +64,7 @@
     setText(node.querySelector(".tile-status"), status);
     setText(node.querySelector(".tile-value"), figure(tile.value, unit));
     node.toggleAttribute("data-empty", !known(tile.value));
-    const words = known(tile.value) ? tile.delta : tile.reason || "no data";
-    setText(node.querySelector(".tile-words"), words || "no minute before to compare with");
+    setText(node.querySelector(".tile-words"), tile.delta || tile.reason || "no data");
     const source = pyrometer.charts.sourceFor([tile.id]);
     const column = source.columns.indexOf(tile.id);
     const line = column > 0 ? path(slots(source.rows, column, pyrometer.time.range()), FROM_ZERO.has(tile.id)) : "";

@@ -103,6 +103,15 @@
     };
   }
 
+  /* What failed before has been done by now. */
+  function dropToasts(title) {
+    for (const node of [...byId("toasts").children]) {
+      const heading = node.querySelector(".toast-title");
+      if (heading && heading.textContent === title && !("busy" in node.dataset)) node.remove();
+    }
+  }
+
   pyrometer.toast = toast;
+  pyrometer.dropToasts = dropToasts;
   pyrometer.progress = progress;
 })();

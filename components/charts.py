@@ -108,7 +108,9 @@ def time_figure(
     areas = [edge for area in spec.areas for edge in _area(area, theme, columns, points)]
     lines = [_line(series, theme, columns, points) for series in spec.series]
     layout = _layout(spec, theme)
+    layout["xaxis"]["showticklabels"] = bool(points)  # an empty axis would begin in 1970
     layout["yaxis"] = {
+        "showticklabels": bool(points),
         "rangemode": "tozero",
         "fixedrange": True,
         "nticks": 5,
@@ -135,7 +137,15 @@ def cores_figure(spec: ChartSpec, theme: Theme = "dark") -> Figure:
         "meta": {"column": "core_0_percent"},
     }
     layout = _layout(spec, theme)
-    layout["yaxis"] = {"type": "category", "fixedrange": True, "nticks": 8, "showgrid": False}
+    layout["xaxis"]["showticklabels"] = False
+    layout["yaxis"] = {
+        "type": "category",
+        "fixedrange": True,
+        "nticks": 8,
+        "showgrid": False,
+        "ticks": "",
+        "ticklabelstandoff": 6,
+    }
     return {"data": [trace], "layout": layout}
 
 
@@ -164,6 +174,7 @@ def _layout(spec: ChartSpec, theme: Theme) -> dict[str, Any]:
         "meta": {
             "margin": MARGIN,
             "unit": spec.unit,
+            "clips": spec.clips,
             "extras": [extra._asdict() for extra in spec.extras],
         },
     }
@@ -171,7 +182,8 @@ def _layout(spec: ChartSpec, theme: Theme) -> dict[str, Any]:
 
 def _explanation(spec: ChartSpec, entries: CatalogueEntries) -> str:
     known: Mapping[str, Any] = by_name(entries)
-    named = [known[series.column] for series in spec.series if series.column in known]
+    columns = [*(one.column for one in spec.series), *(one.column for one in spec.extras)]
+    named = [known[column] for column in columns if column in known]
     return "\n".join(f"{entry['label']}: {entry['help']}" for entry in named)
 
 

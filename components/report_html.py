@@ -115,7 +115,9 @@ def _targets(report: Data, cites: Cites) -> Iterator[str]:
 
 
 def _advice(report: Data, cites: Cites) -> Iterator[str]:
-    said = "By rules from what was measured; the largest saving first."
+    said = (
+        f"By rules from what was measured; the largest saving first. {report.get('left_out', '')}"
+    )
     yield heading("recommendations", "Recommendations", said)
     if not report["recommendations"]:
         yield "<p>None: no rule found anything in these figures.</p>"
@@ -169,13 +171,23 @@ def _before_after(report: Data, cites: Cites) -> Iterator[str]:
 
 def _models(rows: list[Data], cites: Cites) -> Iterator[str]:
     model = None
+    known = {one["model"] for one in rows if any(_has_value(one[form]) for form in FORMS)}
     for one in rows:
+        if one["model"] not in known:
+            continue
         if one["model"] != model:
             model = one["model"]
             yield group(model, 6)
         gains = (f"{number(x)}x" if x else NONE for x in (one["gain"], one["gain_warm"]))
         figures = (figure_cell(cites, one[form], strong=form == "plan") for form in FORMS)
         yield row(head(one["label"]), *figures, *(words(gain, "end") for gain in gains))
+    lacking = dict.fromkeys(one["model"] for one in rows if one["model"] not in known)
+    if lacking:
+        yield group(f"No figures of {', '.join(lacking)}", 6)
+
+
+def _has_value(one: Data | None) -> bool:
+    return one is not None and one.get("value") is not None
 
 
 def _not_measured(report: Data) -> Iterator[str]:

@@ -81,6 +81,7 @@ def _targets(report: Data, cited: Any) -> list[str]:
 
 def _advice(report: Data, cited: Any) -> list[str]:
     lines = ["", "## Recommendations", ""]
+    lines += [plain(report["left_out"]), ""] if report.get("left_out") else []
     for one in report["recommendations"]:
         lines.append(f"{one['rank']}. **{plain(one['title'])}** {plain(one['why'])}")
         lines += [f"   - {plain(fact['label'])}: {cited(fact)}" for fact in one["evidence"]]

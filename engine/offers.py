@@ -90,7 +90,7 @@ def _no_batching(plan: Plan, form: str | None, settings: Settings) -> str | None
         return None
     name = form or plan.chosen
     if quick_rows(times_us, settings.inline_us):
-        return f"{name} takes {times_us[1]:.3g} us a row: it is run at once, alone"
+        return f"{name} takes {times_us[1]:.3g} µs a row: it is run at once, alone"
     if not policy_of(times_us, settings.batch_max_rows, 0.0).batches:
         return f"the plan measured that joining rows does not pay as {name}"
     return None

@@ -19,7 +19,14 @@ from typing import TYPE_CHECKING, Any
 
 from engine.batching.policy import Lanes
 from engine.call import Call
-from engine.errors import Busy, InvalidInput, ModelFailed, Overloaded, PyrometerError
+from engine.errors import (
+    Busy,
+    InvalidInput,
+    ModelFailed,
+    Overloaded,
+    PyrometerError,
+    without_folders,
+)
 from engine.experiments.book import Book
 from engine.experiments.definition import Variant, definition_of
 from engine.experiments.experiment import Ending, Experiment
@@ -184,7 +191,8 @@ class Trials:
             definition = replace(definition, variants=(control, *definition.variants[1:]))
         refuse_variants(self._engine, definition)
         experiment = self.book.add(definition, time.time())
-        self._event(experiment, f"created, {definition.mode} of {model}")
+        odd = f"; {definition.warning}" if definition.warning else ""
+        self._event(experiment, f"created, {definition.mode} of {model}{odd}")
         return experiment
 
     def begin_trial(self, experiment: Experiment) -> None:
@@ -269,8 +277,9 @@ class Trials:
                 self._event(experiment, "goes on after a restart")
             except Exception as error:
                 # A model that cannot be opened ends its experiment and nothing else.
-                experiment.end(Ending("changed", f"not resumed: {error}"), time.time())
-                self._event(experiment, f"stopped: not resumed: {error}")
+                words = f"not resumed: {without_folders(str(error))}"
+                experiment.end(Ending("changed", words), time.time())
+                self._event(experiment, f"stopped: {words}")
                 self.book.save(experiment)
 
     def stop(self, experiment: Experiment, reason: str) -> None:

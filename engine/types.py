@@ -14,8 +14,8 @@ import numpy as np
 
 Tensors = Mapping[str, np.ndarray]
 
-NO_LOOKUP, MISSED, RESPONSE_HIT, RESULT_HIT, DISK_HIT = range(5)
-CACHE_WORDS = ("", "miss", "responses", "results", "disk")
+NO_LOOKUP, MISSED, RESPONSE_HIT, RESULT_HIT, DISK_HIT, SHARED_HIT = range(6)
+CACHE_WORDS = ("", "miss", "responses", "results", "disk", "redis")
 """What caches did for a request: not asked, asked in vain, or the tier that answered."""
 
 NUMPY_DTYPES: Mapping[str, np.dtype] = {

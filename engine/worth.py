@@ -31,7 +31,7 @@ from engine.models.loaded import LoadedModel
 from engine.telemetry.labels import Label
 from engine.telemetry.rows import COLUMN
 from engine.telemetry.ticker import Second
-from engine.types import DISK_HIT, MISSED, RESPONSE_HIT, RESULT_HIT
+from engine.types import DISK_HIT, MISSED, RESPONSE_HIT, RESULT_HIT, SHARED_HIT
 
 if TYPE_CHECKING:
     from engine.engine import Engine
@@ -39,7 +39,10 @@ if TYPE_CHECKING:
 CHILD_IDLE_S = 60.0
 DRIFT_PERCENT = 50.0
 MOST_SPENT = 500
-HITS = {"responses": RESPONSE_HIT, "results": RESULT_HIT, "disk": DISK_HIT}
+HITS = {
+    **{"responses": RESPONSE_HIT, "results": RESULT_HIT},
+    **{"disk": DISK_HIT, "redis": SHARED_HIT},
+}
 ANSWERING = ("decode_ns", "encode_ns", "compress_ns")
 READ = ("rows", "batch_rows", "cache", "form", "inference_ns", "cache_ns", *ANSWERING)
 """Columns of a request that are needed."""

@@ -65,7 +65,7 @@ def acknowledge(exchange: Exchange) -> Response:
 
 
 def silence(exchange: Exchange) -> Response:
-    """POST {"rule": name or pattern, "for": duration, "author", "reason"}: tell nobody of it."""
+    """POST {"rule": name, rule/severity or a pattern, "for", "author", "reason"}: tell nobody."""
     body = object_of(exchange, {"rule", "for", "author", "reason"})
     rule, author = checked_text(body, "rule", 80), checked_text(body, "author", 80)
     reason = checked_text(body, "reason", 300)

@@ -106,7 +106,6 @@ def _form(exchange: Exchange) -> dict[str, Any]:
         "bounds": BOUNDS,
         "choices": CHOICES,
         "files": files_of(settings.state),
-        "folder": str(settings.state),
         "target": _own_url(exchange),
     }
 

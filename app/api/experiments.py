@@ -47,7 +47,8 @@ def create(exchange: Exchange) -> Response:
         except Exception:
             trials.delete(experiment)
             raise
-    return _answer(exchange, experiment, 201)
+    told = trials.answer(experiment) | {"warning": experiment.definition.warning}
+    return json_response(told, 201)
 
 
 def start(exchange: Exchange) -> Response:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from app.api.performance import placement_of
 from app.api.telemetry import stretch_of
 from app.exchange import Exchange, Response, json_response
 from engine.engine import Engine
@@ -28,7 +29,7 @@ MOST_ROWS = 5
 MOST_ELEMENTS = 60_000
 """A sample has fewer rows rather than more values than this."""
 PERCENTILES = {"p50_ms": 0.5, "p95_ms": 0.95, "p99_ms": 0.99}
-HITS = ("response_hits", "result_hits", "disk_hits")
+HITS = ("response_hits", "result_hits", "disk_hits", "redis_hits")
 
 
 def about(exchange: Exchange) -> Response:
@@ -118,6 +119,7 @@ def _runs(engine: Engine, slot: Slot) -> dict[str, Any]:
     scheduler = engine.runs.scheduler
     batching = slot.model.batching if slot.model else None
     return {
+        "placement": placement_of(engine, slot),
         "quick_rows": slot.model.quick_rows if slot.model else None,
         "batch_max_rows": batching.max_rows if batching else None,
         "batch_max_wait_us": batching.max_wait_ns / 1000 if batching else None,

@@ -7,8 +7,10 @@ from typing import Any
 from app.encoding import GZIP, VARY, accepts_gzip
 from app.exchange import Exchange, Response, json_response
 from engine.cache_report import cache_report
+from engine.engine import Engine
 from engine.errors import InvalidInput
 from engine.inventory import inventory
+from engine.models.slots import Slot
 from engine.worth_report import worth_report
 
 LIVE_HEADERS = (("content-type", "application/json"), ("cache-control", "no-store"))
@@ -89,8 +91,15 @@ def plan(exchange: Exchange) -> Response:
             "degraded": slot.model.degraded if slot.model else None,
             "error": slot.error or slot.problem,
             "plan": slot.model.plan.as_dict() if slot.model else None,
+            "placement": placement_of(exchange.engine, slot),
         }
     )
+
+
+def placement_of(engine: Engine, slot: Slot) -> dict[str, Any] | None:
+    """Where a version runs and why, with the figures that decided; None without an executor."""
+    remote = engine.remote
+    return None if remote is None else remote.placement(slot.entry.name, slot.entry.version)
 
 
 def pin(exchange: Exchange) -> Response:

@@ -44,22 +44,30 @@ GROUPS = {
     ),
     "plans": (
         *("optimise", "inline_us", "cpu_slots", "compile_timeout_s", "compile_memory_bytes"),
-        "parity_tolerance",
+        *("parity_tolerance", "onnx_providers"),
     ),
     "caches": (
         *("result_cache", "result_cache_bytes", "embedding_cache", "embedding_cache_bytes"),
         *("response_cache", "response_cache_bytes", "spill", "spill_bytes"),
         "memory_budget_bytes",
+        *("redis_url", "redis_budget_ms", "redis_connections", "redis_ttl_s"),
+        *("redis_value_bytes", "redis_queue"),
     ),
     "batching": ("batching", "batch_max_rows", "batch_max_wait_us"),
     "telemetry": (
         *("telemetry", "history", "history_bytes"),
         *("alert_webhook", "alert_apprise", "otlp_endpoint", "report_at"),
     ),
+    "fleet": (
+        *("peers", "peers_key", "peers_interval_s"),
+        *("executor", "ray_address", "ray_namespace", "ray_models", "ray_min_replicas"),
+        *("ray_max_replicas", "ray_replica_cpus", "ray_timeout_s"),
+    ),
     "profiling": ("profile_hz", "profile_bytes"),
     "audits": ("audit_interval_s", "audit_memory_bytes"),
     "limits": (
         *("max_connections", "http_queue", "model_queue", "load_queue", "shadow_queue"),
+        "ray_in_flight",
         *("max_body_bytes", "max_elements", "max_rows"),
     ),
 }
@@ -69,7 +77,7 @@ LIBRARIES = (
     *("numpy", "pandas", "scikit-learn", "onnxruntime", "skl2onnx", "treelite", "tl2cgen"),
     *("skops", "uvloop", "httptools", "orjson", "diskcache", "psutil", "flask", "dash"),
     *("dash-bootstrap-components", "plotly", "prometheus-client", "apprise"),
-    "opentelemetry-sdk",
+    *("opentelemetry-sdk", "redis", "ray"),
 )
 MOST_FILES = 100_000
 _KIND = re.compile(r"[a-z][a-z0-9+.-]{1,15}")

@@ -54,6 +54,5 @@ def response_to(error: Exception) -> Response | None:
                 headers.append(("retry-after", "1"))
             elif isinstance(error, UnsupportedEncoding):
                 headers.append(("accept-encoding", "gzip, identity"))
-            words = without_folders(str(error)) if status == 503 else str(error)
-            return error_response(status, words, *headers)
+            return error_response(status, without_folders(str(error)), *headers)
     return None

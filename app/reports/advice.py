@@ -8,7 +8,8 @@
                           that needs a restart, or None
 
 Nothing is recommended without evidence, and what cannot be predicted says so. They are ranked by
-the time that they would save in an hour of the window's traffic.
+the time that they would save in an hour of the window's traffic, told where the window is long
+enough to speak of an hour.
 """
 
 from __future__ import annotations
@@ -17,6 +18,15 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from app.reports.targets import figure, of_window
+
+LEAST_MS_PER_HOUR = 1000.0
+"""What would save less is not worth a word."""
+LEAST_WINDOW_S = 600.0
+"""A shorter time does not tell of an hour."""
+LEFT_OUT = (
+    "Left out: loads at start, what was answered while a benchmark ran, "
+    f"savings under {LEAST_MS_PER_HOUR / 1e3:g} s an hour."
+)
 
 
 class Look(NamedTuple):
@@ -28,7 +38,8 @@ class Look(NamedTuple):
     @property
     def hours(self) -> float:
         window = self.facts["window"]
-        return float(window["covered_s"]) / 3600 if window else 0.0
+        covered_s = self.facts.get("judged_s", window["covered_s"] if window else 0.0)
+        return float(covered_s) / 3600
 
     def live(self, label: str, value: float, unit: str, key: str) -> dict[str, Any]:
         """Evidence from the window's record."""
@@ -99,7 +110,21 @@ def setting(name: str, value: str) -> dict[str, Any]:
 
 
 def per_hour(look: Look, ms: float) -> float | None:
+    """The rate, also of a window that is too short to tell of; see `worthwhile`."""
     return ms / look.hours if look.hours > 0 else None
+
+
+def worthwhile(look: Look, found: dict[str, Any]) -> dict[str, Any] | None:
+    """A recommendation as it is told; None where it would save too little."""
+    saving = found["saving"]
+    if saving["ms_per_hour"] is None:
+        return found
+    if saving["ms_per_hour"] < LEAST_MS_PER_HOUR:
+        return None
+    if look.hours * 3600 >= LEAST_WINDOW_S:
+        return found
+    text = f"{saving['text']}; {look.hours * 60:,.1f} minutes do not tell of an hour"
+    return found | {"saving": saving | {"ms_per_hour": None, "text": text}}
 
 
 def models_of(look: Look) -> Iterator[Mapping[str, Any]]:

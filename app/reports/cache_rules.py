@@ -18,7 +18,7 @@ def bypassed(look: Look) -> Found:
         if requests < LEAST_REQUESTS:
             continue
         passed = requests - lookups
-        hits = sum(model[f"{tier}_hits"] for tier in ("response", "result", "disk"))
+        hits = sum(model[f"{tier}_hits"] for tier in ("response", "result", "disk", "redis"))
         repeat = 100 * hits / lookups if lookups >= LEAST_REQUESTS else None
         if 100 * passed / requests < BYPASSED_PERCENT or (
             repeat is not None and repeat < REPEATED_PERCENT

@@ -22,6 +22,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from app.reports import rules, targets
+from app.reports.advice import LEFT_OUT
 from app.reports.lines import (
     experiment_of,
     gate_of,
@@ -98,6 +99,7 @@ def document(
         "top": top_of(facts),
         "flame": pruned(facts["flame"]),
         "recommendations": rules.advice(facts, run),
+        "left_out": LEFT_OUT,
         "effectiveness": effectiveness,
         "gates": [gate_of(one) for one in beside.get("gate", ())],
         "soaks": [load_of(one) for one in beside.get("soak", ())],
@@ -190,12 +192,11 @@ def not_measured(
     report: Mapping[str, Any], run: Mapping[str, Any] | None, flame: bool
 ) -> list[dict[str, str]]:
     """What has no figure, and why. flame: whether the code that ran was asked for."""
-    found = [
-        {"what": row["label"], "why": row["why"]}
-        for row in report["targets"]
-        if row["status"] == NO_DATA
-    ]
-    found += _without_value(run)
+    found = _without_value(run)
+    lacking = sum(row["status"] == NO_DATA for row in report["targets"])
+    if lacking:
+        what = f"{lacking} of {len(report['targets'])} targets"
+        found.insert(0, {"what": what, "why": "the table of targets says why of each"})
     if report["window"] is not None and not report["phases"]:
         found.append({"what": "where the time goes", "why": "no request in this window"})
     if flame and report["window"] is not None and report["flame"] is None:

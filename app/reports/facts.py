@@ -6,6 +6,8 @@ facts
   totals    figures of all service traffic in the window (engine.telemetry.figures), and
             memory_mb, memory_peak_mb, cpu_percent, growth_mb_per_day with growth_hours
   models    a row each: its slot, its plan, and its sums in the window
+  callers   models, phases and judged_s (the time that these are of) again, without what was
+            answered while benchmarks ran; {} where none did
   tiers, off, gzip, phases, flame
 """
 
@@ -18,6 +20,7 @@ from typing import Any
 import numpy as np
 import orjson
 
+from app.reports.callers import benchmark_spans, callers_of, step_of
 from engine.cache_report import cache_report
 from engine.engine import Engine
 from engine.errors import PyrometerError
@@ -31,7 +34,8 @@ from engine.telemetry.tally import TOTAL_AT
 from engine.telemetry.timeline import Stretched
 
 SUMS = (
-    *("requests", "lookups", "response_hits", "result_hits", "disk_hits", "cold_starts"),
+    *("requests", "lookups", "response_hits", "result_hits", "disk_hits", "redis_hits"),
+    "cold_starts",
     *("rows", "bytes_out", "duration_ns", "load_ns", "inference_ns", "compress_ns"),
 )
 KNOWN_SETTINGS = (
@@ -56,9 +60,7 @@ def facts_of(engine: Engine, from_s: float, to_s: float, flame: bool = True) -> 
     caches = cache_report(engine, False)
     settings = engine.settings
     http = engine.figures.get("http")
-    spent: dict[tuple[str, ...], Spent] = {
-        (m["name"],): m.pop("spent") for m in models if m["serving"] and m["requests"]
-    }
+    phases, told = _phases_of(models), [_told(model) for model in models]
     return {
         "time": now,
         "version": latest["version"],
@@ -73,13 +75,52 @@ def facts_of(engine: Engine, from_s: float, to_s: float, flame: bool = True) -> 
             "problem": whole.problem,
         },
         "totals": _totals(whole) | _memory(engine, from_s, to_s, now),
-        "models": [{k: v for k, v in m.items() if k != "spent"} for m in models],
+        "models": told,
+        "callers": _callers(engine, models, from_s, to_s),
         "tiers": caches["tiers"],
         "off": caches["off"],
         "gzip": http()["gzip"] if http else None,
-        "phases": icicle(spent),
+        "phases": phases,
         "flame": _flame(engine, from_s, to_s) if flame else None,
         "flame_asked": flame,
+    }
+
+
+def _callers(
+    engine: Engine, models: list[dict[str, Any]], from_s: float, to_s: float
+) -> dict[str, Any]:
+    monitoring, step_s = engine.monitoring, step_of(from_s, to_s)
+    found = callers_of(
+        models,
+        benchmark_spans(monitoring.events_between(from_s, to_s), from_s, to_s),
+        lambda name: monitoring.look_at(from_s, to_s, step_s, name).frames,
+        lambda model, totals: {**model, **_sums(totals)},
+    )
+    if not found:
+        return {}
+    phases = _phases_of(found["models"])
+    return found | {"models": [_told(model) for model in found["models"]], "phases": phases}
+
+
+def _phases_of(models: list[dict[str, Any]]) -> dict[str, Any]:
+    spent: dict[tuple[str, ...], Spent] = {
+        (model["name"],): model["spent"]
+        for model in models
+        if model["serving"] and model["requests"]
+    }
+    return icicle(spent)
+
+
+def _told(model: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in model.items() if name != "spent"}
+
+
+def _sums(totals: np.ndarray) -> dict[str, Any]:
+    """Of a model's totals."""
+    return {
+        "degraded_requests": int(totals[TOTAL_AT["degraded"]]),
+        "spent": spent_of(totals),
+        **{name: int(totals[TOTAL_AT[name]]) for name in SUMS},
     }
 
 
@@ -139,14 +180,13 @@ def _model(engine: Engine, slot: Slot, from_s: float, to_s: float) -> dict[str, 
         "served_us": {str(k): v for k, v in plan.served_us.items()} if plan is not None else {},
         "speedup": plan.speedup if plan is not None else None,
         "load_ms": slot.load_ms,
+        "loads": slot.loads,
         "pinned": slot.pinned,
         "preload": registry.preloads(entry),
         "serving": registry.serves(slot),
         "degraded": model.degraded if model is not None else None,
         "cache_results": entry.declared.cache_results,
-        "degraded_requests": int(totals[TOTAL_AT["degraded"]]),
-        "spent": spent_of(totals),
-        **{name: int(totals[TOTAL_AT[name]]) for name in SUMS},
+        **_sums(totals),
     }
 
 
@@ -184,6 +224,7 @@ def no_facts() -> dict[str, Any]:
         "window": None,
         "totals": {},
         "models": [],
+        "callers": {},
         "tiers": [],
         "off": [],
         "gzip": None,

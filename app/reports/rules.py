@@ -1,7 +1,8 @@
 """The rules that recommend: each looks for one case and keeps quiet otherwise. Pure.
 
 RULES is the table. Nothing is recommended without evidence, and what cannot be predicted says so.
-They are ranked by the time that they would save in an hour of the window's traffic.
+They are ranked by the time that they would save in an hour of the window's traffic. Left out are
+loads at start, what was answered while a benchmark ran, and savings under LEAST_MS_PER_HOUR.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from app.reports import cache_rules
-from app.reports.advice import Found, Look, made, models_of, per_hour, post, setting
+from app.reports.advice import Found, Look, made, models_of, per_hour, post, setting, worthwhile
 from app.reports.cache_rules import LEAST_REQUESTS
 from app.reports.targets import PLAN, SERVER
 
@@ -33,8 +34,9 @@ PHASE_ADVICE = {
 
 def advice(facts: Mapping[str, Any], run: Mapping[str, Any] | None) -> list[dict[str, Any]]:
     """Every rule's recommendations, the largest saving first, at most MOST."""
-    look = Look(facts, run)
-    found = [one for rule in RULES for one in rule(look)]
+    look = Look({**facts, **facts.get("callers", {})}, run)
+    told = (worthwhile(look, one) for rule in RULES for one in rule(look))
+    found = [one for one in told if one is not None]
     found.sort(key=_rank)
     return [{"rank": place, **one} for place, one in enumerate(found[:MOST], 1)]
 
@@ -68,7 +70,7 @@ def _serving_forms(look: Look) -> Found:
         run_us = oracle["run_us"].get("1")
         evidence = []
         if run_us is not None:
-            evidence.append(look.planned(model, f"{oracle['form']}, 1 row", run_us, "us"))
+            evidence.append(look.planned(model, f"{oracle['form']}, 1 row", run_us, "µs"))
         runs = model["inference_ns"] / 1e6
         if model["requests"] and look.facts["window"]:
             evidence.append(look.live("time in its runs", runs, "ms", f"{model['name']}.inference"))
@@ -116,20 +118,20 @@ def _cold(look: Look) -> Found:
                 measured,
             ]
             warm = model["state"] == "warm"
-            body = {"pinned": True}
-            action = (
-                post(f"Pin {name}", f"/performance/models/{name}/pin", body)
-                if warm
-                else post(f"Warm up {name}", "/performance/warmup", {"models": [name]})
-            )
-            if model["pinned"] and warm:
+            first = model["loads"] <= 1  # nothing has evicted it since
+            if warm and (model["pinned"] or (model["preload"] and first)):
                 continue
+            body = {"pinned": True}
+            action = None if first else post(f"Pin {name}", f"/performance/models/{name}/pin", body)
+            if not warm:
+                action = post(f"Warm up {name}", "/performance/warmup", {"models": [name]})
+            stands = "It has not been evicted since." if first else "Pinned, it is never evicted."
             yield made(
                 2,
                 f"cold-{name}",
                 f"Keep {name} warm",
                 f"{colds:,} of its {model['requests']:,} requests met it cold. "
-                + ("Pinned, it is never evicted." if warm else "It is cold now.")
+                + (stands if warm else "It is cold now.")
                 + ("" if model["preload"] else " preload = true in its model.toml loads it first."),
                 evidence,
                 (per_hour(look, load_ms), "estimate", f"{load_ms:,.1f} ms in this window"),
@@ -167,13 +169,13 @@ def _batching(look: Look) -> Found:
             f"Let {model['name']} answer in batches",
             "batching is off, and its plan measured that a row costs less than half in a batch.",
             [
-                look.planned(model, "a row alone", alone_us, "us"),
-                look.planned(model, f"a row of {rows}", best_us, "us"),
+                look.planned(model, "a row alone", alone_us, "µs"),
+                look.planned(model, f"a row of {rows}", best_us, "µs"),
             ],
             (
                 per_hour(look, saved_ms) if saved_ms else None,
                 "at most",
-                f"{alone_us - best_us:,.0f} us a row, where requests wait together",
+                f"{alone_us - best_us:,.0f} µs a row, where requests wait together",
             ),
             setting("batching", "on"),
         )

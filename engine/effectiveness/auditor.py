@@ -20,6 +20,7 @@ import numpy as np
 
 from engine.effectiveness.audits import Audit, Example, ModelAudits
 from engine.effectiveness.child import Child, ChildFailed
+from engine.errors import without_folders
 from engine.periodic import Periodic
 from engine.supervised import Supervised
 
@@ -196,7 +197,7 @@ class Auditor:
         except ChildFailed as error:
             answer, problem, spent_s = {}, str(error), REST_AFTER_FAILURE_S * CPU_SHARE
         if problem:
-            watched.audits.fail(str(problem)[:500])
+            watched.audits.fail(without_folders(str(problem))[:500])
         else:
             watched.audits.add(self._audit_of(sample, answer))
             self._tell(watched)

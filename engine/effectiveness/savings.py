@@ -6,6 +6,7 @@
                 what the hit took
     results     what recent requests spent on running, a hit, minus what the hit took
     disk        the same of answers read back from disk
+    redis       the same of answers that another server had computed
     embeddings  what encoding the found rows would have taken, by the mean of those encoded
 
 Each is compared with the same server without that part alone, so they do not add up to
@@ -22,7 +23,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-SOURCES = ("plan", "batching", "responses", "results", "disk", "embeddings")
+SOURCES = ("plan", "batching", "responses", "results", "disk", "redis", "embeddings")
 SOURCE_AT = {name: place for place, name in enumerate(SOURCES)}
 FEW_ROWS = 256
 """Times of fewer rows are kept in a table: of thousands of requests each second's are asked."""

@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from engine.errors import Busy, InvalidInput, UnknownExperiment
+from engine.errors import Busy, InvalidInput, UnknownExperiment, without_folders
 from engine.experiments.definition import Definition, Variant
 from engine.experiments.experiment import Experiment
 from engine.experiments.stored import as_arrays, as_stored, restored
@@ -83,7 +83,8 @@ class Book:
                 else:
                     found.append(restored(stored, self._arrays(path)))
             except _UNREADABLE as error:
-                self.problems[path.name] = f"{type(error).__name__}: {error}"
+                words = without_folders(str(error))
+                self.problems[path.name] = f"{type(error).__name__}: {words}"
                 log.warning("%s cannot be read: %s", path, error)
         found.sort(key=lambda experiment: experiment.created_s)
         self._experiments = {experiment.id: experiment for experiment in found[-MOST_KEPT:]}

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from engine.errors import InvalidInput
@@ -54,7 +54,7 @@ class Variant:
     @property
     def text(self) -> str:
         """In words."""
-        waits = "" if self.max_wait_us is None else f" up to {self.max_wait_us:g} us"
+        waits = "" if self.max_wait_us is None else f" up to {self.max_wait_us:g} µs"
         parts = [
             f"version {self.version}",
             "" if self.backend is None else f"as {self.backend}",
@@ -115,6 +115,18 @@ class Definition:
     @property
     def is_shadow(self) -> bool:
         return self.mode == "shadow"
+
+    @property
+    def warning(self) -> str:
+        """What is odd about it and may be meant; "" for nothing."""
+        control, *others = self.variants
+        same = [one.name for one in others if replace(one, name=control.name) == control]
+        if not same:
+            return ""
+        return (
+            f"{', '.join(same)}: the same version, form, batching and caches as {control.name}; "
+            "this tests the split alone and finds no difference"
+        )
 
     @property
     def tolerance(self) -> float:

@@ -185,4 +185,4 @@ def _method(
     text = f"{level} intervals: {resamples} resamples of {used} blocks of {block_s:g} s"
     if experiment.definition.requests is None:
         text += "; the mean's interval holds whenever it is looked at"
-    return f"{text}; Holm over {comparisons} comparisons" if comparisons else text
+    return f"{text}; Holm over {comparisons} comparisons" if comparisons > 1 else text

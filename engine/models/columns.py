@@ -80,7 +80,8 @@ def _follow(estimator: Any, columns: list[int], names: list[str], kinds: ColumnK
             for _, part, chosen in first.transformers_:
                 kinds.by_name |= _is_by_name(chosen)
                 if not isinstance(part, str):
-                    _follow(part, [columns[i] for i in _positions(chosen, names)], names, kinds)
+                    places = _positions(chosen, names, len(columns))
+                    _follow(part, [columns[i] for i in places], names, kinds)
         elif hasattr(first, "build_analyzer"):
             kinds.text.update(columns)
         elif hasattr(first, "categories_") and len(first.categories_) == len(columns):
@@ -110,16 +111,16 @@ def _is_by_name(chosen: Any) -> bool:
     return not callable(chosen) and any(isinstance(item, str) for item in np.ravel(chosen))
 
 
-def _positions(chosen: Any, names: Sequence[str]) -> list[int]:
-    """Positions of a ColumnTransformer's column specification among all columns."""
+def _positions(chosen: Any, names: Sequence[str], count: int) -> list[int]:
+    """Positions of a ColumnTransformer's column specification among `count` columns."""
     if isinstance(chosen, str | int | np.integer):
-        return _positions([chosen], names)
+        return _positions([chosen], names, count)
     if isinstance(chosen, slice):
         if isinstance(chosen.start, str) or isinstance(chosen.stop, str):
             start = names.index(chosen.start) if chosen.start else 0
             stop = names.index(chosen.stop) + 1 if chosen.stop else len(names)
             return list(range(start, stop))
-        return list(range(*chosen.indices(len(names) or 10_000)))
+        return list(range(*chosen.indices(count)))
     items = list(chosen)
     if items and isinstance(items[0], bool | np.bool_):
         return [place for place, item in enumerate(items) if item]

@@ -29,9 +29,9 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import IO, Any
 
@@ -39,7 +39,7 @@ MODULE = "engine.models.confined"
 ROOT = Path(__file__).parent.parent.parent
 MOST_PROCESSES = 512
 """Processes and threads; the compiler takes up to 16 at once, and libraries some for each core."""
-PROBE_S = 10.0
+PROBE_S, PROBE_AGAIN_S = 10.0, 60.0
 LOOK_EVERY_S = 0.02
 
 PASSED = frozenset(
@@ -48,7 +48,7 @@ PASSED = frozenset(
         *("LD_LIBRARY_PATH", "LD_PRELOAD", "LIBRARY_PATH", "CPATH", "CC", "CXX"),
     }
 )
-PASSED_PREFIXES = ("LC_", "PYTHON", "OMP_", "OPENBLAS_", "MKL_", "KMP_", "MALLOC_")
+PASSED_PREFIXES = ("LC_", "PYTHON", "OMP_", "OPENBLAS_", "MKL_", "KMP_", "MALLOC_", "CUDA_")
 
 CLONE_NEWUSER, CLONE_NEWPID, CLONE_NEWNET = 0x10000000, 0x20000000, 0x40000000
 PR_SET_PDEATHSIG, PR_SET_NO_NEW_PRIVS = 1, 38
@@ -162,24 +162,38 @@ def _has_ended(process_id: int) -> bool:
         return True
 
 
-@cache
-def allowed() -> Confinement:
-    """What this system allows, found out by a child that tries it. Takes about 50 ms once."""
-    limits = Limits(memory_bytes=1 << 30)
+def allowed(monotonic: Callable[[], float] = time.monotonic) -> Confinement:
+    """What this system allows, found out by a child that tries it. Takes about 50 ms once.
+
+    What a child has found holds for this process' life. Where none could tell, for want of a
+    process or of time, another is asked after PROBE_AGAIN_S; till then it is said to be nothing.
+    """
+    return _allowed_in(int(monotonic() // PROBE_AGAIN_S))
+
+
+@lru_cache(maxsize=1)
+def _allowed_in(_: int) -> Confinement:
+    """One stretch of PROBE_AGAIN_S."""
     try:
-        told = subprocess.run(
-            command(limits, "probe"),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            stdin=subprocess.DEVNULL,
-            cwd=ROOT,
-            env=passed_environment(os.environ),
-            timeout=PROBE_S,
-            check=True,
-        ).stdout
-        return Confinement(**json.loads(told))
+        return _probed()
     except (OSError, ValueError, TypeError, subprocess.SubprocessError):
         return Confinement()
+
+
+@cache
+def _probed() -> Confinement:
+    """A child's finding. Raises where there is none: that is not kept."""
+    told = subprocess.run(
+        command(Limits(memory_bytes=1 << 30), "probe"),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        stdin=subprocess.DEVNULL,
+        cwd=ROOT,
+        env=passed_environment(os.environ),
+        timeout=PROBE_S,
+        check=True,
+    ).stdout
+    return Confinement(**json.loads(told))
 
 
 # in the child
@@ -263,14 +277,14 @@ def how_it_ended(code: int, limits: Limits) -> str:
     number = -code if code < 0 else code - 128
     if number <= 0:
         return f"exit status {code}"
-    memory = f"{limits.memory_bytes / 2**20:g} MiB of memory"
+    memory = f"{limits.memory_bytes / 1e6:,.0f} MB of memory"
     if number == signal.SIGKILL:
         return f"ended by the system: over its {limits.cpu_s} s of processor time, or out of memory"
     if number in (signal.SIGABRT, signal.SIGSEGV, signal.SIGBUS):
         name = signal.Signals(number).name
         return f"ended by {name}: over its {memory}, or a fault in a library"
     if number == signal.SIGXFSZ:
-        return f"ended by SIGXFSZ: a file over {limits.memory_bytes / 2**20:g} MiB"
+        return f"ended by SIGXFSZ: a file over {limits.memory_bytes / 1e6:,.0f} MB"
     return f"ended by signal {number}"
 
 

@@ -7,7 +7,7 @@ from engine.models.plan import BATCH_ROWS, Candidate, Plan
 
 def plan_table(plan: Plan) -> str:
     """One line per form: verdict, microseconds by batch size, parity, reason."""
-    heads = ["form", "verdict", *(f"{rows} rows, us" for rows in BATCH_ROWS), "largest diff."]
+    heads = ["form", "verdict", *(f"{rows} rows, µs" for rows in BATCH_ROWS), "largest diff."]
     rows = [heads, *(_row(candidate) for candidate in plan.candidates)]
     widths = [max(len(row[place]) for row in rows) for place in range(len(heads))]
     lines = [

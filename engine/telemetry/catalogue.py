@@ -20,6 +20,11 @@ class Metric(NamedTuple):
     unit: str
     help: str
 
+    def shown(self, value: float) -> str:
+        """A value with its unit: four digits, whole numbers from a thousand on."""
+        digits = f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+        return f"{digits} {self.unit}".rstrip()
+
 
 PHASE_HELP = {
     "front": "guards, routing and headers",
@@ -41,6 +46,8 @@ SAVED_BY = {
     "responses": "Hits x what recent requests spent from decoding to gzip, minus the hits' time.",
     "results": "Hits x what recent requests spent on their run, minus the hits' time.",
     "disk": "Reads from disk x what recent requests spent on their run, minus the reads' time.",
+    "redis": "Results of other servers x what recent requests spent on their run, minus the "
+    "look-ups' time.",
     "embeddings": "Rows found x the mean time that encoding one took since the start.",
 }
 SAVED_HELP = "An estimate, ms of work a second, beside a server without this alone."
@@ -111,7 +118,8 @@ METRICS = (
         "Waiting outside Python",
         "ms",
         "How long requests lie in sockets before the event loop comes to them, by Little's law: "
-        "the sampled number of those that wait, over their rate.",
+        "the sampled number of those that wait, over their rate, both of the last five seconds. "
+        "No data in seconds with fewer than 20 requests of callers.",
     ),
     *(
         Metric(f"saved_by_{source}_ms", f"Saved, {source}", "ms/s", f"{what} {SAVED_HELP}")
@@ -119,6 +127,12 @@ METRICS = (
     ),
     Metric("gzip_saved_bytes_per_s", "gzip, saved", "B/s", "Bytes that packing took off answers."),
     Metric("gzip_ms", "gzip, spent", "ms/s", "Measured time spent on packing answers."),
+    Metric(
+        "shared_away",
+        "Redis away",
+        "",
+        "1 while shared results are not asked: Redis is away or slow.",
+    ),
     Metric(
         "audit_differing_rows",
         "Rows that differ",
@@ -133,8 +147,12 @@ METRICS = (
         "What forms have kept of the speed that the plan measured, beside the model as it is or "
         "by the clock, the larger; of the model that has kept the least, median of 20 audits.",
     ),
-    *(Metric(core, core.split("_")[1], "%", "Processor time of one core.") for core in CORES),
+    *(
+        Metric(core, f"Core {core.split('_')[1]}", "%", "Processor time of one core.")
+        for core in CORES
+    ),
 )
+BY_NAME = {metric.name: metric for metric in METRICS}
 
 
 class Family(NamedTuple):
@@ -186,6 +204,39 @@ FAMILIES = (
     Family("pyrometer_cache_budget_bytes", "gauge", ("tier",), "Bytes a cache tier may hold."),
     Family("pyrometer_cache_items", "gauge", ("tier",), "Items held by a cache tier."),
     Family("pyrometer_cache_evictions", "counter", ("tier",), "Items evicted from a cache tier."),
+    Family(
+        "pyrometer_shared_lookups",
+        "counter",
+        ("result",),
+        "Results looked for in Redis: hit, miss, refused; and look-ups that ended without an "
+        "answer: timeout, error, busy.",
+    ),
+    Family(
+        "pyrometer_shared_writes",
+        "counter",
+        ("result",),
+        "Results offered to Redis: written, dropped, rejected as too large.",
+    ),
+    Family(
+        "pyrometer_shared_runs",
+        "counter",
+        ("result",),
+        "Long runs that servers share: led here, found with another, lapsed.",
+    ),
+    Family(
+        "pyrometer_shared_lookup_seconds",
+        "gauge",
+        ("quantile",),
+        "Time of the last 1,024 look-ups in Redis.",
+    ),
+    Family(
+        "pyrometer_shared_connections",
+        "gauge",
+        ("kind",),
+        "Connections to Redis: open, used, limit.",
+    ),
+    Family("pyrometer_shared_up", "gauge", (), "1 while Redis is asked, 0 while it is not."),
+    Family("pyrometer_shared_epoch", "gauge", (), "Flushes of shared results that are known here."),
     Family("pyrometer_models", "gauge", ("state",), "Versions of models by state."),
     Family("pyrometer_alerts", "gauge", ("severity", "state"), "Alerts by state."),
     Family("pyrometer_recorder_dropped", "counter", (), "Requests the recorder had no room for."),
@@ -215,6 +266,19 @@ FAMILIES = (
         "gauge",
         ("model", "version", "when"),
         "Speed-up over the model as it is, of the recent audits: when planned, and as served.",
+    ),
+    Family("pyrometer_fleet_peers", "gauge", ("state",), "Peers by state, this process included."),
+    Family(
+        "pyrometer_fleet_requests_per_second",
+        "gauge",
+        (),
+        "Requests a second of all processes that answer, over the last minute.",
+    ),
+    Family(
+        "pyrometer_fleet_duration_seconds",
+        "gauge",
+        ("quantile",),
+        "Percentiles of the last minute, of the added histograms of all processes that answer.",
     ),
     Family("pyrometer_build_info", "gauge", ("version",), "Always 1; the version is a label."),
     Family("pyrometer_resident_memory_bytes", "gauge", (), "Resident memory of this process."),

@@ -38,7 +38,7 @@ SHARES = {
     "error_percent": (RATES["errors_per_s"], "requests"),
     "server_error_percent": (RATES["errors_5xx_per_s"], "requests"),
     "shed_percent": (("requests_shed",), "requests"),
-    "hit_percent": (("response_hits", "result_hits", "disk_hits"), "lookups"),
+    "hit_percent": (("response_hits", "result_hits", "disk_hits", "redis_hits"), "lookups"),
 }
 MEANS = {"mean_ms": "duration_ns"} | {f"{phase}_mean_ms": f"{phase}_ns" for phase in PHASES}
 FIGURES = (*RATES, *PERCENTILES, *SHARES, *MEANS, "unaccounted_mean_ms")

@@ -23,6 +23,7 @@ from typing import Any, TextIO, TypeVar
 
 import numpy as np
 
+from engine.errors import without_folders
 from engine.supervised import Supervised
 from engine.telemetry.history_file import HistoryFile
 from engine.telemetry.labels import Labels
@@ -259,7 +260,7 @@ class History:
         if self.problem is None:
             self.problem_since = self._wall()
             self._tell("history", f"history is not recorded: {error}")
-        self.problem = str(error)
+        self.problem = without_folders(str(error))
 
     def _drop_file(self) -> None:
         file, self._file, self._caught_up = self._file, None, False

@@ -131,7 +131,7 @@ def _of_models(models: Mapping[tuple[str, ...], SeriesTotal]) -> Iterator[Any]:
         spent["unaccounted"] = total["duration_ns"] - sum(spent.values())
         for phase, ns in spent.items():
             phases.add_metric((*labels, phase), ns / 1e9)
-        hits = {tier: total[f"{tier}_hits"] for tier in ("response", "result", "disk")}
+        hits = {tier: total[f"{tier}_hits"] for tier in ("response", "result", "disk", "redis")}
         for result, count in hits.items():
             lookups.add_metric((*labels, result), count)
         lookups.add_metric((*labels, "miss"), total["lookups"] - sum(hits.values()))

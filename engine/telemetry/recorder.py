@@ -58,11 +58,13 @@ class Drained:
 class Recorder:
     """Takes records from any thread; `drain` is for the ticker.
 
-    id_prefix: request ids of our own are this and the ordinal. enabled: off takes nothing.
+    id_prefix: request ids of our own are this and the ordinal; run_id tells this run by it.
+    enabled: off takes nothing.
     """
 
     def __init__(self, id_prefix: str = "", enabled: bool = True) -> None:
         self.enabled = enabled
+        self.run_id = id_prefix
         self.labels = Labels()
         self.forms: list[str] = [""]
         self.dropped = 0

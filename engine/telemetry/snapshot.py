@@ -22,13 +22,18 @@ from engine.telemetry.system import GAUGES
 WINDOW_S = 60
 POINTS = 600
 NO_REQUESTS = "no requests in the last minute"
+NOT_MEASURED = "it could not be measured"
+YOUNG = "the server is up for less than two minutes"
 MANY_PERCENT = 900.0
 """A rise from which on it is told in times."""
 
 
 @dataclass(frozen=True, slots=True)
 class TileRule:
-    """How a tile is named and when it leaves ok; None never warns."""
+    """How a tile is named and when it leaves ok; None never warns.
+
+    least: requests in a minute below which it is not judged, nor compared; 0 for a gauge.
+    """
 
     id: str
     label: str
@@ -37,19 +42,23 @@ class TileRule:
     critical: float | None = None
     lower_is_better: bool = True
     words: tuple[str, str] = ("more", "less")
+    least: int = 20
 
 
 TILES = (
     TileRule("requests_per_s", "Requests", "req/s"),
     TileRule("p50_ms", "Latency p50", "ms", 100, 500, words=("slower", "faster")),
     TileRule("p95_ms", "Latency p95", "ms", 100, 500, words=("slower", "faster")),
-    TileRule("p99_ms", "Latency p99", "ms", 250, 1000, words=("slower", "faster")),
+    TileRule("p99_ms", "Latency p99", "ms", 250, 1000, words=("slower", "faster"), least=100),
     TileRule("error_percent", "Errors", "%", 1, 5),
     TileRule("hit_percent", "Cache hits", "%"),
-    TileRule("memory_mb", "Memory", "MB", 1000, 2000),
-    TileRule("cpu_percent", "CPU", "%"),
+    TileRule("memory_mb", "Memory", "MB", 1000, 2000, least=0),
+    TileRule("cpu_percent", "CPU", "%", least=0),
 )
-"""The defaults of the alert rules: response time 100/500 ms, memory 1/2 GB, errors 1/5 %."""
+"""The defaults of the alert rules: response time 100/500 ms, memory 1/2 GB, errors 1/5 %.
+
+Of fewer than 20 requests p95 is the slowest one, a cold start say; of fewer than 100, p99 is.
+"""
 
 
 NOT_LIVE = ("core_", "saved_by_", "gzip_", "audit_")
@@ -73,22 +82,51 @@ def window_figures(ring: Ring, ending_before: int = 0) -> dict[str, float | None
 
 
 def tiles(ring: Ring, latest: Mapping[str, float | None]) -> list[dict[str, Any]]:
-    """The tiles: last minute, the change against the minute before, a status and its reason."""
+    """The tiles: last minute, the change against the minute before, a status and its reason.
+
+    A gauge is as it is now, against its mean over the minute before.
+    """
     now, before = window_figures(ring), window_figures(ring, WINDOW_S)
-    now |= {name: latest.get(name) for name in ("memory_mb", "cpu_percent")}
-    return [_tile(rule, now.get(rule.id), before.get(rule.id)) for rule in TILES]
+    for name in ("memory_mb", "cpu_percent"):
+        now[name] = latest.get(name)
+        values = ring.gauge(name, WINDOW_S, WINDOW_S)
+        known = values[~np.isnan(values)]
+        before[name] = float(known.mean()) if len(known) else None
+    requests = ring.requests(WINDOW_S)
+    earlier = None if ring.seq < 2 * WINDOW_S else ring.requests(2 * WINDOW_S) - requests
+    return [_tile(rule, now.get(rule.id), before.get(rule.id), requests, earlier) for rule in TILES]
 
 
-def _tile(rule: TileRule, value: float | None, before: float | None) -> dict[str, Any]:
+def _tile(
+    rule: TileRule, value: float | None, before: float | None, requests: int, earlier: int | None
+) -> dict[str, Any]:
+    """requests: in the last minute. earlier: in the minute before; None before there was one."""
+    is_judged = requests >= rule.least or rule.warning is None
+    reason = _reason(rule, value, before, requests, earlier)
     return {
         "id": rule.id,
         "label": rule.label,
         "unit": rule.unit,
         "value": value,
-        "status": _status(rule, value),
-        "delta": _delta(rule, value, before),
-        "reason": NO_REQUESTS if value is None else None,
+        "status": _status(rule, value) if is_judged else "unknown",
+        "delta": None if reason else _delta(rule, value, before),
+        "reason": reason,
     }
+
+
+def _reason(
+    rule: TileRule, value: float | None, before: float | None, requests: int, earlier: int | None
+) -> str | None:
+    """Why there is no value, no judgement or no comparison; None where there are all."""
+    if value is None:
+        return NO_REQUESTS if rule.least else NOT_MEASURED
+    if requests < rule.least:
+        return f"{plural(requests, 'request')}: too few to judge" if requests else NO_REQUESTS
+    if earlier is None:
+        return YOUNG
+    if earlier < rule.least:
+        return f"{plural(earlier, 'request')} the minute before: too few to compare with"
+    return NOT_MEASURED + " the minute before" if before is None else None
 
 
 def _status(rule: TileRule, value: float | None) -> str:
@@ -100,8 +138,10 @@ def _status(rule: TileRule, value: float | None) -> str:
 
 
 def _delta(rule: TileRule, value: float | None, before: float | None) -> str | None:
-    if value is None or not before:
+    if value is None or before is None:
         return None
+    if not before:
+        return "none the minute before" if value else "as the minute before"
     change = 100 * (value - before) / before
     if abs(change) < 1:
         return "as the minute before"
@@ -116,8 +156,9 @@ def health(
     models: list[dict[str, Any]],
     problems: int,
     alerts: list[dict[str, Any]],
+    is_young: bool = True,
 ) -> dict[str, str]:
-    """One sentence: is it fine, and if not, what is not."""
+    """One sentence: is it fine, and if not, what is not. is_young: it has just been started."""
     failed = [model["name"] for model in models if model["state"] == "failed"]
     loading = sum(model["state"] == "loading" for model in models)
     degraded = [model["name"] for model in models if model.get("degraded")]
@@ -128,7 +169,7 @@ def health(
     firing = [alert for alert in alerts if alert["state"] == "firing"]
     if firing:
         worst_alert = min(firing, key=lambda alert: str(alert["severity"]))
-        more = f"; {len(firing) - 1} more alerts" if len(firing) > 1 else ""
+        more = f"; {plural(len(firing) - 1, 'more alert')}" if len(firing) > 1 else ""
         text = f"Alert {worst_alert['name']}: {worst_alert['text']}{more}"
         return {"status": worst_alert["severity"], "text": text}
     if worst:
@@ -138,14 +179,23 @@ def health(
     if degraded:
         more = f" and {len(degraded) - 1} more" if len(degraded) > 1 else ""
         return {"status": "warning", "text": f"Degraded model: {degraded[0]}{more}"}
-    if loading:
-        return {"status": "unknown", "text": f"Starting: {loading} models loading"}
+    if loading and is_young:
+        return {"status": "unknown", "text": f"Starting: {plural(loading, 'model')} loading"}
     if problems:
-        return {"status": "warning", "text": f"{problems} folders of the repository are unusable"}
+        are = "is" if problems == 1 else "are"
+        text = f"{plural(problems, 'folder')} of the repository {are} unusable"
+        return {"status": "warning", "text": text}
+    if loading:
+        return {"status": "ok", "text": f"Healthy: {plural(loading, 'model')} loading"}
     rate, p99 = tile_list[0]["value"], tile_list[3]["value"]
     if p99 is None:
         return {"status": "ok", "text": "Healthy: no requests in the last minute"}
     return {"status": "ok", "text": f"Healthy: {in_words(rate)} requests/s, p99 {in_words(p99)} ms"}
+
+
+def plural(count: int, noun: str) -> str:
+    """A count with its noun, which takes an s."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def in_words(value: float) -> str:

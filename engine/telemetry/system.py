@@ -24,7 +24,8 @@ FROM_ENGINE = (
     *("queue_used_percent", "threads_down", "dropped_per_s"),
     *("profiler_hz", "profiler_missed_per_s", "profiler_cpu_percent"),
     *("saved_by_plan_ms", "saved_by_batching_ms", "saved_by_responses_ms", "saved_by_results_ms"),
-    *("saved_by_disk_ms", "saved_by_embeddings_ms", "gzip_saved_bytes_per_s", "gzip_ms"),
+    *("saved_by_disk_ms", "saved_by_redis_ms", "saved_by_embeddings_ms"),
+    *("gzip_saved_bytes_per_s", "gzip_ms", "shared_away"),
     *("audit_differing_rows", "audit_speed_percent"),
 )
 """Gauges that others give: the server's threads and queues, the wait outside Python, what was

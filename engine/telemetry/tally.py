@@ -18,7 +18,7 @@ from engine.telemetry.histogram import BUCKETS, buckets_of
 from engine.telemetry.labels import OUTCOMES, outcomes_of
 from engine.telemetry.record import PHASES
 from engine.telemetry.rows import COLD, COLUMN, DEGRADED
-from engine.types import DISK_HIT, MISSED, RESPONSE_HIT
+from engine.types import MISSED, RESPONSE_HIT, SHARED_HIT
 
 BATCH_LIMITS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 1024)
 """Upper bounds of batch sizes, rows; the last class has no bound."""
@@ -29,6 +29,7 @@ COUNTS = (
     "response_hits",
     "result_hits",
     "disk_hits",
+    "redis_hits",
     "cold_starts",
     "degraded",
     *BATCHES,
@@ -93,9 +94,9 @@ def _add(sums: np.ndarray, at: np.ndarray, part: np.ndarray) -> None:
     if flags.any():
         sums[:, AT["cold_starts"]] += np.bincount(at[flags & COLD != 0], minlength=height)
         sums[:, AT["degraded"]] += np.bincount(at[flags & DEGRADED != 0], minlength=height)
-    caches = _table(at, part[:, COLUMN["cache"]], height, DISK_HIT + 1)
+    caches = _table(at, part[:, COLUMN["cache"]], height, SHARED_HIT + 1)
     sums[:, AT["lookups"]] += caches[:, MISSED:].sum(axis=1)
-    sums[:, AT["response_hits"] : AT["disk_hits"] + 1] += caches[:, RESPONSE_HIT:]
+    sums[:, AT["response_hits"] : AT["redis_hits"] + 1] += caches[:, RESPONSE_HIT:]
     sizes = _BATCH_CLASS[np.minimum(part[:, COLUMN["batch_rows"]], len(_BATCH_CLASS) - 1)]
     batches = _table(at, sizes, height, len(BATCHES) + 1)
     sums[:, AT[BATCHES[0]] : AT[BATCHES[0]] + len(BATCHES)] += batches[:, 1:]

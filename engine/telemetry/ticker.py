@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import orjson
 
+from engine.errors import without_folders
 from engine.periodic import Periodic
 from engine.supervised import Supervised
 from engine.telemetry import snapshot as snapshots
@@ -73,7 +74,7 @@ class Ticker:
         self.exemplars = Exemplars(recorder)
         self.latest: dict[str, Any] = {}
         self.gauges: Mapping[str, float | None] = {}
-        self.requests_per_s = self.own_ms = 0.0
+        self.requests_per_s = self.own_ms = self.served_per_s = 0.0
         self.after: list[Callable[[Second], None]] = []
         self.told: list[Callable[[tuple[float, str, str]], None]] = []
         self._recorder = recorder
@@ -95,8 +96,11 @@ class Ticker:
         self._tick_lock = threading.Lock()
 
     def event(self, kind: str, text: str) -> None:
-        """Note something that happened: a load, a warm-up, a flush, a failure."""
-        now, short = self._wall(), text[:500]
+        """Note something that happened: a load, a warm-up, a flush, a failure.
+
+        The log has all of the text; viewers are told no folders.
+        """
+        now, short = self._wall(), without_folders(text)[:500]
         self._events.append({"t": now, "kind": kind, "text": short})
         for tell in self.told:
             tell((now, kind, short))
@@ -130,8 +134,9 @@ class Ticker:
             self.requests_per_s = len(drained.rows) / elapsed_s
             durations = tally.sums[:, AT["duration_ns"]].sum()
             self.own_ms = durations / 1e6 / len(drained.rows) if len(drained.rows) else 0.0
-            self.gauges = gauges = self._measured()
             service = self._recorder.labels.is_service()
+            self.served_per_s = int(service[drained.rows[:, 0]].sum()) / elapsed_s
+            self.gauges = gauges = self._measured()
             seq = self.ring.append(now_s, elapsed_s, gauges, tally, service)
             self.totals.add(tally, now_s + self.wall_offset_s)
             time_s = now_s + self.wall_offset_s
@@ -182,7 +187,11 @@ class Ticker:
             "time": second.time,
             **self._about,
             "health": snapshots.health(
-                tile_list, inventory["models"], len(problems), inventory.get("alerts", [])
+                tile_list,
+                inventory["models"],
+                len(problems),
+                inventory.get("alerts", []),
+                is_young=second.seq <= snapshots.WINDOW_S,
             ),
             "tiles": tile_list,
             "phases": snapshots.phase_icicle(self.ring, self._recorder.labels),

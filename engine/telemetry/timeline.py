@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from engine.errors import InvalidInput
+from engine.errors import InvalidInput, without_folders
 from engine.telemetry.figures import figures_of
 from engine.telemetry.frames import Frames, Grid
 from engine.telemetry.histogram import BUCKETS
@@ -87,7 +87,7 @@ class Timeline:
             try:
                 since_s = self._read_file(frames, self._history, until_s, model, begins_s)
             except sqlite3.Error as error:
-                problem = f"history could not be read: {error}"
+                problem = f"history could not be read: {without_folders(str(error))}"
         ring_since_s = max(since_s, begins_s) if short else since_s
         self._read_ring(frames, held, offset_s, ring_since_s, model)
         return Stretched(frames, step_s, problem)

@@ -38,7 +38,7 @@ def test_the_shares_of_code_add_up(port: int) -> None:
     assert sum(roots) == answer["sampled"]["wall"]
     assert all(parent < place for place, parent in enumerate(nodes["parent"]))
     assert answer["rate"]["achieved_hz"] > 0
-    assert "pyrometer-http" in answer["options"]["threads"]
+    assert "pyrometer-loop" in answer["options"]["threads"]
     assert answer["frames"][nodes["frame"][0]]["label"]
 
 

@@ -128,3 +128,38 @@ def test_stale_while_the_server_is_away_and_recovery_unaided(
     again = start_server(bundled_models, shared_state, port=live_server.port)
     page.wait_for_selector("#console[data-phase=live]", timeout=30_000)
     live_server.process = again.process
+
+
+CEILINGS = """() => {
+  const { to } = pyrometer.time.range();
+  const rows = (values) => values.map((value, at) => [to - values.length + at, value]);
+  const source = (values) => ({ stepS: 1, columns: ["time", "p99_ms"], rows: rows(values) });
+  const meta = { clips: true, margin: { l: 48, r: 64 }, unit: "ms" };
+  const line = { meta: { column: "p99_ms" } };
+  const chart = { gd: { layout: { meta }, data: [line] }, el: { clientWidth: 600 } };
+  const of = (values) => pyrometer.ceiling.of(chart, source(values));
+  const warm = Array(30).fill(2);
+  const marks = document.createDocumentFragment();
+  chart.ceiling = of([...warm, 400]);
+  pyrometer.ceiling.draw(chart, source([...warm, 400]), marks);
+  return {
+    cold: chart.ceiling, slower: of([...warm, 5]), few: of([2, 2, 400]), level: of(warm),
+    marks: [...marks.children].map((mark) => mark.textContent),
+  };
+}"""
+
+
+def test_a_cold_start_is_marked_and_does_not_flatten_the_latency_of_all_others(page: Any) -> None:
+    """30 s of 2 ms and one of 400: the axis ends at 1.2 x 2, rounded up to 2.5."""
+    found = page.evaluate(CEILINGS)
+    assert found == {
+        **{"cold": 2.5, "slower": None, "few": None, "level": None},
+        "marks": ["▲ 400 ms"],
+    }
+
+
+def test_bytes_are_told_in_steps_of_a_thousand(page: Any) -> None:
+    told = page.evaluate(
+        "() => [0, 999, 1000, 1500, 268435456, 9.96e6, 2e9].map(pyrometer.format.bytes)"
+    )
+    assert told == ["0 B", "999 B", "1 kB", "1.5 kB", "268 MB", "10 MB", "2 GB"]

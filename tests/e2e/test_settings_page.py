@@ -63,7 +63,7 @@ def test_every_setting_is_listed_with_its_source(settings: Any, secretive: Runni
     gzip = settings.locator("#settings-table tr[data-setting=gzip]")
     assert gzip.locator(".col-source").inner_text() == "default"
     bounds = settings.locator("#settings-table tr[data-setting=result_cache_bytes] .col-value")
-    assert bounds.inner_text() == "256 MiB"
+    assert bounds.inner_text() == "268 MB"
 
 
 def test_no_secret_is_on_the_page_in_the_answer_or_in_what_is_copied(

@@ -186,7 +186,7 @@ def test_a_form_that_becomes_ten_times_slower_fires_its_alert(
     assert served.states()[ALERTS[0]] == "inactive"
     alert = served.alerts()[ALERTS[1]]
     assert alert["value"] < 50
-    assert alert["text"] == f"audit_speed_percent is {alert['value']:,.4g}; warning below 50"
+    assert alert["text"] == f"Speed kept: {alert['value']:.4g} %; warning below 50 %"
     recent = served.audit("drifting")["recent"]
     assert recent["served_speedup"] < 0.7 * before["served_speedup"]
     # The child opened the form anew: there it is as fast as ever, so it is this process.
@@ -208,7 +208,7 @@ def test_a_form_that_answers_wrongly_fires_its_alert(
     served.until(lambda: served.audited("honest"), "audits", *models)
     alert = served.alerts()[ALERTS[0]]
     audit = served.audit("drifting")
-    assert alert["text"].startswith("audit_differing_rows is ")
+    assert alert["text"].startswith("Rows that differ: ")
     assert 0 < audit["recent"]["differing"] <= audit["recent"]["rows"]
     assert served.audit("honest")["recent"]["differing"] == 0
     assert 0 < len(audit["examples"]) <= 5

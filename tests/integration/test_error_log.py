@@ -82,6 +82,8 @@ def test_nesting_past_what_python_shows_is_the_callers_fault(front: Front) -> No
     [
         ("No such file: '/a/b/c.skops'", "No such file: 'c.skops'"),
         ("/a/b.c-d_e/f@1/x and /y/z", "x and z"),
+        ("No such file: '/a b/it (1)/c d.skops'", "No such file: 'c d.skops'"),
+        ("""'/a/b' -> "/it's/there/c" now""", """'b' -> "c" now"""),
         ("http://127.0.0.1:8050/v2/models", "http://127.0.0.1:8050/v2/models"),
         ("1/2 of 3/4; models/digits/1", "1/2 of 3/4; models/digits/1"),
         ("a 'predict' / b", "a 'predict' / b"),

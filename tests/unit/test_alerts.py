@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from app.notifiers import LogNotifier
 from engine.errors import InvalidInput
 from engine.telemetry.alerts.book import AlertBook, Event
 from engine.telemetry.alerts.default_rules import DEFAULT_TOML
@@ -21,6 +22,7 @@ from engine.telemetry.frames import Frames, Grid
 from engine.telemetry.record import RequestMetrics
 from engine.telemetry.recorder import Recorder
 from engine.telemetry.ring import Ring
+from engine.telemetry.system import GAUGES
 from engine.telemetry.tally import TOTAL_AT, tally_of
 from tests.waiting import until
 
@@ -146,6 +148,41 @@ def test_a_critical_alert_is_told_and_its_warning_is_not(world: World) -> None:
     assert [alert["key"] for alert in told.alerts] == ["memory/critical"]
 
 
+def test_a_rule_that_ends_at_both_severities_is_named_once(world: World) -> None:
+    for memory_mb in (1500, 1500, 1500, 2500, 2500, 2500, *[100] * 5):
+        world.second(memory_mb)
+    assert world.told[-1].title == "Pyrometer: memory resolved"
+    assert world.told[-1].text() == "memory resolved: Memory: 100 MB; critical above 2,000 MB"
+
+
+def test_the_log_has_news_of_an_end_and_no_error(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "pyrometer.alerts")
+    for memory_mb in (2500, 2500, 2500, *[100] * 5):
+        world.second(memory_mb)
+    for told in world.told:
+        LogNotifier().send(told)
+    assert [record.levelname for record in caplog.records] == ["ERROR", "INFO"]
+    assert caplog.records[1].getMessage().count("memory resolved") == 1
+
+
+def test_one_severity_is_silenced_alone(world: World) -> None:
+    world.book.silence("memory/warning", world.wall_s + 60, "ada", "we know", world.wall_s)
+    shown = {alert["key"]: alert["silenced"] for alert in world.book.as_list(world.monotonic_s)}
+    assert (shown["memory/warning"], shown["memory/critical"]) == ("we know", None)
+    assert [event[2:4] for event in world.kept] == [("warning", "silenced")]
+    with pytest.raises(InvalidInput, match="no rule has a name like 'memory/fatal'"):
+        world.book.silence("memory/fatal", world.wall_s + 60, "ada", "we know", world.wall_s)
+
+
+def test_traffic_that_never_repeats_crosses_no_floor() -> None:
+    rule = next(rule for rule in parse_rules(DEFAULT_TOML).rules if rule.name == "hit_rate")
+    assert [rule.crossed("warning", value) for value in (0.0, 0.9, 1.0, 69.0, 70.0)] == [
+        *(False, False, True, True, False)
+    ]
+
+
 def test_what_changes_in_one_second_is_one_notification(world: World) -> None:
     world.second(2500)
     world.second(2500)
@@ -246,6 +283,28 @@ def test_a_broken_file_is_named_and_the_defaults_apply(tmp_path: Path) -> None:
     assert "alerts.toml" in world.book.problem
     assert world.book.text == DEFAULT_TOML
     assert (tmp_path / "alerts.toml").read_text() == "[[rule]\n"
+
+
+def test_an_alert_says_what_was_measured_in_the_catalogues_words(world: World) -> None:
+    def told(key: str) -> str:
+        return next(a["text"] for a in world.book.as_list(world.monotonic_s) if a["key"] == key)
+
+    assert told("memory/warning") == "Memory: no data; warning above 1,000 MB"
+    world.second(memory_mb=12_345.6, requests=5, ms=0.5)
+    assert told("memory/critical") == "Memory: 12,346 MB; critical above 2,000 MB"
+    assert told("latency/critical") == "Latency p95: 0.4968 ms; critical above 500 ms"
+
+
+def test_a_floor_is_said_to_be_one_and_a_metric_without_a_unit_has_none(tmp_path: Path) -> None:
+    rules = (
+        "[[rule]]\nname = 'hits'\nmetric = 'hit_percent'\nbelow = true\nwarning = 70\n"
+        "[[rule]]\nname = 'down'\nmetric = 'threads_down'\ncritical = 0.5\n"
+    )
+    world = World(tmp_path, rules)
+    assert {alert["text"] for alert in world.book.as_list(world.monotonic_s)} == {
+        "Cache hits: no data; warning below 70 %",
+        "Threads down: no data; critical above 0.5",
+    }
 
 
 @pytest.mark.parametrize(
@@ -413,3 +472,87 @@ def test_notifications_that_wait_are_bounded() -> None:
         dispatcher.send(Notification("t", "warning", 0.0))
     assert dispatcher.figures()["waiting"] == 100
     assert dispatcher.dropped == 50
+
+
+def test_what_people_do_to_an_alert_that_is_not_there_or_is_quiet_is_refused(world: World) -> None:
+    book = world.book
+    with pytest.raises(InvalidInput, match="there is no alert 'memory/x'; it is named rule/sev"):
+        book.acknowledge("memory/x", "ada", "", 0.0)
+    world.second()
+    with pytest.raises(InvalidInput, match="alert 'memory/warning' is inactive; it does not fire"):
+        book.acknowledge("memory/warning", "ada", "", 0.0)
+    with pytest.raises(InvalidInput, match=r"no rule has a name like 'mem\*x'"):
+        book.silence("mem*x", 2e9, "ada", "", 0.0)
+    with pytest.raises(InvalidInput, match="there is no silence 'abc'"):
+        book.end_silence("abc")
+
+
+def test_silences_are_bounded_in_number(world: World) -> None:
+    numbers = [world.book.silence("memory", 2e9, "ada", "", 0.0) for _ in range(100)]
+    with pytest.raises(InvalidInput, match="there are 100 silences, the limit"):
+        world.book.silence("memory", 2e9, "ada", "", 0.0)
+    world.book.end_silence(numbers[0])
+    world.book.silence("memory", 2e9, "ada", "", 0.0)
+
+
+def test_what_was_done_about_an_alert_is_in_its_history(world: World) -> None:
+    world.book.note("memory/critical", 5.0, "cleaned up", "12 items")
+    (event,) = world.kept
+    assert event[:4] == (5.0, "memory", "critical", "cleaned up")
+    assert event[5] == "12 items"
+
+
+def test_files_that_cannot_be_kept_or_read_change_nothing(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "silences.json").write_text("{")
+    world = World(tmp_path)
+    assert world.book.silences == []
+    assert "silences.json could not be read; nothing is silenced" in caplog.text
+    (tmp_path / "silences.json").unlink()
+    (tmp_path / "silences.json").mkdir()
+    world.book.silence("memory", 2e9, "ada", "", 0.0)
+    assert "silences could not be kept; they end with this process" in caplog.text
+    assert len(world.book.silences) == 1
+    before = world.book.text
+    (tmp_path / "alerts.toml").unlink()
+    (tmp_path / "alerts.toml").mkdir()
+    with pytest.raises(InvalidInput, match="the rules could not be kept: "):
+        world.book.replace_rules(RULES.replace("2000", "3000"))
+    assert world.book.text == before
+
+
+def test_a_rule_that_cannot_be_evaluated_is_an_error_and_stops_no_other(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from engine.telemetry.alerts.values import Reader
+
+    usual = Reader.value
+
+    def broken(self: Reader, rule: Any) -> float | None:
+        if rule.name == "latency":
+            raise ZeroDivisionError("a bad rule")
+        return usual(self, rule)
+
+    monkeypatch.setattr(Reader, "value", broken)
+    for _ in range(4):
+        world.second(memory_mb=1500.0)
+    assert world.state("latency/critical") == "error"
+    assert world.state("memory/warning") == "firing"
+    monkeypatch.undo()
+    world.second(memory_mb=1500.0)
+    assert world.state("latency/critical") == "no_data"
+
+
+@pytest.mark.parametrize(
+    ("how", "fired_at_s"), [("max", [30]), ("min", []), ("mean", [30]), ("last", [30])]
+)
+def test_a_preview_reduces_gauges_over_the_rules_window(how: str, fired_at_s: list[int]) -> None:
+    """1 per 10 s but for one 10: over 20 s its mean is 5.5, its least is 1."""
+    frames = Frames(Grid(0.0, 10.0, 6))
+    gauges = np.full((6, len(GAUGES)), np.nan)
+    gauges[:, GAUGES.index("queued")] = [1.0, 1.0, 10.0, 1.0, 1.0, 1.0]
+    frames.add_gauges(np.arange(6), np.full(6, 10.0), gauges, gauges)
+    text = f"[[rule]]\nname='q'\nmetric='queued'\nwarning=5\nwindow='20s'\nreduce='{how}'"
+    (found,) = preview(parse_rules(text), frames, 10.0)
+    assert [span[0] for span in found["spans"]] == fired_at_s

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from engine.models import plan as module
 from engine.models.parity import Parity
 from engine.models.plan import (
     BATCH_ROWS,
@@ -65,3 +66,10 @@ def test_a_plan_survives_its_storage() -> None:
     plan = Plan("m", "1", signature, marked, ranges, reason, 1e-5, {"x": [[1.0]]}, 2.0)
     assert plan_from_dict(plan.as_dict()) == plan
     assert plan.speedup == 40
+
+
+def test_figures_are_said_as_people_write_them() -> None:
+    slow, fast = candidate("scikit-learn", 58_000.0), candidate("onnxruntime-f32", 10.0)
+    reason = module._reason((slow, fast), ((1, "onnxruntime-f32"),))
+    said = "takes 10 µs at 1 row, scikit-learn 58 ms: 5,800x faster"
+    assert said in reason

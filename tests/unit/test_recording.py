@@ -18,7 +18,7 @@ from engine.telemetry.ring import SECONDS, Ring
 from engine.telemetry.rows import ROW_BYTES
 from engine.telemetry.tally import AT, Tally, empty_tally, tally_of
 from engine.telemetry.totals import Totals
-from engine.types import DISK_HIT, MISSED, NO_LOOKUP, RESPONSE_HIT, RESULT_HIT
+from engine.types import DISK_HIT, MISSED, NO_LOOKUP, RESPONSE_HIT, RESULT_HIT, SHARED_HIT
 
 
 def made(rng: random.Random) -> RequestMetrics:
@@ -33,7 +33,7 @@ def made(rng: random.Random) -> RequestMetrics:
         rows=rng.randrange(1, 40),
         batch_rows=rng.choice([0, 1, 2, 40, 129, 5000]),
         cold_start=rng.random() < 0.1,
-        cache=rng.choice([NO_LOOKUP, MISSED, RESPONSE_HIT, RESULT_HIT, DISK_HIT]),
+        cache=rng.choice([NO_LOOKUP, MISSED, RESPONSE_HIT, RESULT_HIT, DISK_HIT, SHARED_HIT]),
         degraded=rng.random() < 0.1,
         bytes_in=rng.randrange(10_000),
         bytes_out=rng.randrange(10_000),
@@ -103,6 +103,7 @@ def test_caches_cold_starts_and_batch_sizes_are_counted_exactly(
     assert sums["response_hits"] == sum(r.cache == RESPONSE_HIT for r in records)
     assert sums["result_hits"] == sum(r.cache == RESULT_HIT for r in records)
     assert sums["disk_hits"] == sum(r.cache == DISK_HIT for r in records)
+    assert sums["redis_hits"] == sum(r.cache == SHARED_HIT for r in records)
     assert sums["cold_starts"] == sum(r.cold_start for r in records)
     assert sums["degraded"] == sum(r.degraded for r in records)
     assert sums["batch_le_1"] == sum(r.batch_rows == 1 for r in records)

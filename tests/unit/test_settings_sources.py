@@ -24,10 +24,12 @@ SECRETS = {
     "alert_webhook": "https://user:hunter2@hooks.example.org:8443/T00/PATHSECRET?key=QUERYSECRET",
     "alert_apprise": "slack://TokenA/TokenB/TokenC json://ada:lovelace@box.example.org/sub",
     "otlp_endpoint": "http://TOKENUSER@collector.example.org:4318/v1/traces#FRAGMENT",
+    "redis_url": "rediss://shareuser:REDISPASS@cache.example.org:6380/2?ssl_ca_certs=CAFILE",
 }
 PARTS = (
     *("user", "hunter2", "8443", "T00", "PATHSECRET", "QUERYSECRET", "TokenA", "TokenB", "TokenC"),
     *("lovelace", "sub", "TOKENUSER", "4318", "traces", "FRAGMENT"),
+    *("shareuser", "REDISPASS", "6380", "CAFILE"),
 )
 
 
@@ -121,6 +123,7 @@ def test_no_secret_of_a_url_is_told() -> None:
         "alert_webhook": "https hooks.example.org",
         "alert_apprise": "slack, json",
         "otlp_endpoint": "http collector.example.org",
+        "redis_url": "rediss",
     }
     for name in SECRETS:
         assert told(answer, name)["text"] is None

@@ -104,11 +104,53 @@ def test_rates_and_percentiles_are_of_the_last_minute(
 def test_slow_answers_leave_ok_by_the_stated_limits(
     ticker: Ticker, recorder: Recorder, clock: Clock
 ) -> None:
-    answered(recorder, 10, 700.0)
+    answered(recorder, 20, 700.0)
     second(ticker, clock)
     seen = live(ticker)
     assert tile(seen, "p95_ms")["status"] == "critical"
+    assert tile(seen, "p99_ms")["status"] == "unknown"
     assert seen["health"]["status"] == "critical"
+
+
+def test_a_few_requests_are_shown_and_not_judged(
+    ticker: Ticker, recorder: Recorder, clock: Clock
+) -> None:
+    answered(recorder, 2, 1.0)
+    answered(recorder, 1, 700.0)  # a cold start
+    second(ticker, clock)
+    p95 = tile(live(ticker), "p95_ms")
+    assert p95["value"] == pytest.approx(700, rel=0.02)
+    assert (p95["status"], p95["delta"]) == ("unknown", None)
+    assert p95["reason"] == "3 requests: too few to judge"
+    assert live(ticker)["health"]["status"] == "ok"
+
+
+def test_what_there_is_to_compare_with_is_said(
+    ticker: Ticker, recorder: Recorder, clock: Clock
+) -> None:
+    answered(recorder, 1, 10.0)
+    second(ticker, clock)
+    assert tile(live(ticker), "memory_mb")["reason"] == "the server is up for less than two minutes"
+    for _ in range(60):
+        second(ticker, clock)
+    answered(recorder, 40, 10.0)
+    for _ in range(59):
+        second(ticker, clock)
+    seen = live(ticker)
+    assert tile(seen, "memory_mb")["delta"].endswith(" the minute before")
+    few = "1 request the minute before: too few to compare with"
+    assert (tile(seen, "p95_ms")["delta"], tile(seen, "p95_ms")["reason"]) == (None, few)
+    assert tile(seen, "p95_ms")["status"] == "ok"
+
+
+def test_a_server_that_is_up_for_minutes_is_not_starting(recorder: Recorder, clock: Clock) -> None:
+    models = [{"name": "m", "state": "loading"}]
+    ticker = Ticker(recorder, lambda: {"models": list(models)}, "0", clock, clock)
+    second(ticker, clock)
+    assert live(ticker)["health"] == {"status": "unknown", "text": "Starting: 1 model loading"}
+    for _ in range(60):
+        second(ticker, clock)
+    assert live(ticker)["health"] == {"status": "ok", "text": "Healthy: 1 model loading"}
 
 
 def test_the_icicle_adds_up(ticker: Ticker, recorder: Recorder, clock: Clock) -> None:

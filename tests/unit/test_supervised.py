@@ -9,7 +9,9 @@ import pytest
 from engine.errors import Overloaded
 from engine.executors.pool import WorkerPool
 from engine.executors.scheduler import Job, Scheduler
+from engine.experiments.shadow import Shadow
 from engine.supervised import Supervised
+from tests.waiting import until
 
 
 def no_thread(self: threading.Thread) -> None:
@@ -107,3 +109,51 @@ def test_a_slot_that_dies_in_a_run_is_counted_idle_and_goes_on() -> None:
     assert ran.wait(5)
     scheduler.close(5)
     assert (scheduler.counts.running, scheduler.threads[0].deaths) == (0, 1)
+
+
+def test_a_thread_that_is_gone_is_begun_anew_or_says_why_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As after a fork, where only the thread that forked is there."""
+    runs: list[int] = []
+    stop = threading.Event()
+
+    def work() -> None:
+        runs.append(1)
+        stop.wait(20)
+
+    thread = Supervised("probe", work)
+    thread.revive()
+    assert (runs, thread.deaths) == ([], 0)  # never begun: nothing is missing
+    gone = threading.Thread(target=lambda: None)
+    gone.start()
+    gone.join()
+    thread._thread = gone
+    assert thread.is_missing
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", no_thread)
+        thread.revive()
+    assert (thread.is_missing, thread.why) == (True, "can't start new thread")
+    thread.revive()
+    assert (thread.is_missing, thread.deaths, thread.why) == (False, 2, "its thread is gone")
+    stop.set()
+    thread.join(5)
+    assert runs == [1]
+
+
+def test_a_shadow_without_a_thread_takes_its_jobs_and_tries_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    done: list[int] = []
+    shadow: Shadow[int] = Shadow(done.append, 10)
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", no_thread)
+        assert shadow.offer(1, 8)
+    assert (shadow.thread, shadow.queued) == (None, 1)
+    assert shadow.offer(2, 8)
+    until(lambda: done == [1, 2], 5, "both were done")
+    shadow.leave_out()
+    shadow.stop()
+    assert not shadow.offer(3, 8)
+    counts = shadow.counts
+    assert (counts.offered, counts.done, counts.dropped, counts.left_out) == (3, 2, 1, 1)

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from engine.errors import InvalidInput
+from engine.errors import InvalidInput, without_folders
 from engine.files import write_atomically
 from engine.telemetry.alerts.default_rules import DEFAULT_TOML
 from engine.telemetry.alerts.notify import Notification
@@ -34,6 +34,7 @@ from engine.telemetry.alerts.states import (
     stepped,
 )
 from engine.telemetry.alerts.values import Reader
+from engine.telemetry.catalogue import BY_NAME
 from engine.telemetry.ring import Ring
 
 log = logging.getLogger(__name__)
@@ -72,14 +73,19 @@ class Alert:
 
     def text(self) -> str:
         """The value beside its limit, in words."""
-        shown = "no data" if self.value is None else f"{self.value:,.4g}"
         if isinstance(self.source, Slo):
             if self.value is None:
-                return "too few requests to tell how fast the error budget burns"
-            return f"error budget burns at {shown} times the allowed rate"
+                return "Too few requests to tell how fast the error budget burns"
+            return f"Error budget burns at {self.value:,.4g} times the allowed rate"
+        metric = BY_NAME[self.source.metric]
+        shown = "no data" if self.value is None else metric.shown(self.value)
         side = "below" if self.source.below else "above"
-        limit = self.source.limit(self.severity)
-        return f"{self.source.metric} is {shown}; {self.severity} {side} {limit:g}"
+        limit = metric.shown(self.source.limit(self.severity) or 0.0)
+        return f"{metric.label}: {shown}; {self.severity} {side} {limit}"
+
+
+def _is_like(alert: Alert, pattern: str) -> bool:
+    return fnmatch.fnmatchcase(alert.key if "/" in pattern else alert.name, pattern)
 
 
 class AlertBook:
@@ -115,8 +121,8 @@ class AlertBook:
             text = path.read_text() if path.exists() else DEFAULT_TOML
             return text, parse_rules(text)
         except (InvalidInput, OSError, UnicodeDecodeError) as error:
-            self.problem = f"{RULES_FILE}: {error}; the default rules apply"
-            log.warning("%s", self.problem)
+            log.warning("%s: %s; the default rules apply", path, error)
+            self.problem = f"{RULES_FILE}: {without_folders(str(error))}; the default rules apply"
             return DEFAULT_TOML, parse_rules(DEFAULT_TOML)
 
     def replace_rules(self, text: str) -> Rules:
@@ -217,7 +223,8 @@ class AlertBook:
     def _tell(self, alerts: list[Alert], now: float) -> None:
         """One notification for all that changed in one second."""
         worst = "critical" if any(a.severity == "critical" for a in alerts) else "warning"
-        words = [f"{alert.name} {alert.state.state.replace('_', ' ')}" for alert in alerts]
+        became = (f"{alert.name} {alert.state.state.replace('_', ' ')}" for alert in alerts)
+        words = list(dict.fromkeys(became))  # both severities of a rule end in one second
         title = f"Pyrometer: {', '.join(words[:5])}" + (", and more" if len(words) > 5 else "")
         self._send(Notification(title, worst, now, tuple(map(self._as_dict, alerts))))
 
@@ -250,13 +257,18 @@ class AlertBook:
             self._keep(alert, now, "acknowledged", f"{author}: {note}" if note else author)
 
     def silence(self, pattern: str, until: float, author: str, reason: str, now: float) -> str:
-        """Tell nobody of the rules that match, until then. Raises InvalidInput."""
+        """Tell nobody of the alerts that match, until then. Raises InvalidInput.
+
+        pattern: of rules' names, for all their severities, or of rule/severity.
+        """
         with self._lock:
             if len(self.silences) >= MAX_SILENCES:
                 raise InvalidInput(f"there are {MAX_SILENCES} silences, the limit")
-            matching = [a for a in self._alerts if fnmatch.fnmatchcase(a.name, pattern)]
+            matching = [alert for alert in self._alerts if _is_like(alert, pattern)]
             if not matching:
-                raise InvalidInput(f"no rule has a name like {pattern[:80]!r}")
+                raise InvalidInput(
+                    f"no rule has a name like {pattern[:80]!r}, nor has a rule/severity"
+                )
             number = uuid.uuid4().hex[:12]
             self.silences.append(
                 {
@@ -289,7 +301,7 @@ class AlertBook:
 
     def silence_of(self, alert: Alert) -> dict[str, Any] | None:
         for silence in self.silences:
-            if fnmatch.fnmatchcase(alert.name, silence["rule"]):
+            if _is_like(alert, silence["rule"]):
                 return silence
         return None
 

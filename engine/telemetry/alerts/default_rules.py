@@ -9,6 +9,7 @@ DEFAULT_TOML = """\
 #   window      figures are of all requests within it; gauges are reduced over it (mean, max, last)
 #   for         how long it must last before it fires
 #   keep_firing how long it must be over before it resolves
+#   unless_below a floor is not crossed by what is below that
 #   min_requests below that there is no data, and no alert
 
 [[rule]]
@@ -19,7 +20,7 @@ critical = 500
 window = "1m"
 for = "10s"
 keep_firing = "30s"
-min_requests = 10
+min_requests = 20
 description = "95 % of the last minute's requests took at most this long"
 
 [[rule]]
@@ -42,7 +43,7 @@ critical = 5
 window = "1m"
 for = "10s"
 keep_firing = "30s"
-min_requests = 10
+min_requests = 20
 description = "share of requests answered with 5xx"
 
 [[rule]]
@@ -50,10 +51,11 @@ name = "hit_rate"
 metric = "hit_percent"
 below = true
 warning = 70
+unless_below = 1
 window = "5m"
 for = "5m"
 min_requests = 1000
-description = "share of cacheable requests found in a cache"
+description = "share of cacheable requests found in a cache; below 1 % nothing repeats"
 
 [[rule]]
 name = "queue_saturation"
@@ -73,6 +75,16 @@ reduce = "last"
 critical = 0.5
 window = "5s"
 description = "threads of the engine that died in the last minute, or are not there"
+
+[[rule]]
+name = "shared_results_away"
+metric = "shared_away"
+reduce = "last"
+warning = 0.5
+window = "5s"
+for = "10s"
+keep_firing = "10s"
+description = "Redis is set and not asked: it is away or slow, and each server computes alone"
 
 [[rule]]
 name = "recorder_dropping"

@@ -33,8 +33,12 @@ class Notification:
         return asdict(self)
 
     def text(self) -> str:
-        """One line an alert."""
-        return "\n".join(f"{alert['name']}: {alert['text']}" for alert in self.alerts)
+        """One line for each thing that an alert has become: its name, that, value and limit."""
+        lines: dict[str, str] = {}
+        for alert in self.alerts:
+            state = str(alert.get("state", "")).replace("_", " ")
+            lines.setdefault(f"{alert['name']} {state}".strip(), alert["text"])
+        return "\n".join(f"{became}: {text}" for became, text in lines.items())
 
 
 class Notifier(Protocol):

@@ -36,7 +36,10 @@ _UNITS = {"ms": 0.001, "s": 1, None: 1, "m": 60, "h": 3600, "d": 86_400}
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One rule. Times in seconds; limits in the metric's unit, None where there is none."""
+    """One rule. Times in seconds; limits in the metric's unit, None where there is none.
+
+    unless_below: below that a floor is not crossed either: there is nothing to judge.
+    """
 
     name: str
     metric: str
@@ -48,6 +51,7 @@ class Rule:
     for_: float = 0.0
     keep_firing: float = 0.0
     min_requests: int = 1
+    unless_below: float | None = None
     action: str = ""
     description: str = ""
 
@@ -65,7 +69,9 @@ class Rule:
         limit = self.limit(severity)
         if limit is None:
             return False
-        return value < limit if self.below else value > limit
+        if not self.below:
+            return value > limit
+        return value < limit and (self.unless_below is None or value >= self.unless_below)
 
 
 @dataclass(frozen=True, slots=True)

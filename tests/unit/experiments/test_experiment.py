@@ -94,6 +94,7 @@ def test_it_ends_at_the_planned_number_with_a_verdict() -> None:
     assert (told["state"], told["progress"]["needed"]) == ("finished", 1000)
     (verdict,) = told["results"]["verdict"]
     assert verdict["verdict"] == "slower"
+    assert told["results"]["method"].endswith("; Holm over 3 comparisons")
     for row in told["results"]["comparisons"]:
         assert row["ratio_low"] <= 1.3 <= row["ratio_high"]
         assert row["p_holm"] >= row["p"]
@@ -125,6 +126,7 @@ def test_always_valid_figures_are_shown_at_any_time_and_the_mean_decides() -> No
     experiment = running(clock, analysis={"kind": "always-valid"})
     feed(experiment, clock, 80, 40, 1.2)
     experiment.computed = figures_of(experiment, 199)
+    assert "Holm" not in experiment.computed["method"]  # one comparison corrects nothing
     told = answer_of(experiment, False)["results"]
     assert told["visible"]
     (mean,) = [row for row in told["comparisons"] if row["figure"] == "mean"]
@@ -272,3 +274,10 @@ def test_a_definition_is_what_was_given() -> None:
     assert definition.tolerance == 0.1
     again = definition_of(json.loads(json.dumps(definition.as_given())), "1")
     assert again == definition
+
+
+def test_a_variant_against_itself_is_warned_of() -> None:
+    same = definition_of(given(candidates=[{"name": "a"}, {"name": "b", "caches": "off"}]), "1")
+    assert same.warning.startswith("a: the same version")
+    other = definition_of(given(candidates=[{"name": "b", "caches": "off"}]), "1")
+    assert other.warning == ""

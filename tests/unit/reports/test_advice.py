@@ -6,7 +6,10 @@ from typing import Any
 
 import pytest
 
+from app.reports.callers import benchmark_spans, without
 from app.reports.rules import MOST, advice
+from engine.telemetry.frames import Frames, Grid
+from engine.telemetry.tally import TOTAL_AT
 from tests.unit.reports.made import WINDOW, facts_of, model_of, phases_of, run_of
 
 TIER = {
@@ -38,10 +41,10 @@ def test_figures_of_another_version_are_measured_again() -> None:
 
 
 def test_a_model_met_cold_is_pinned() -> None:
-    found = only(facts_of(model_of(cold_starts=5, load_ns=50_000_000)))
+    found = only(facts_of(model_of(cold_starts=5, load_ns=5_000_000_000)))
     assert found["action"]["path"] == "/performance/models/forest/pin"
     assert found["action"]["body"] == {"pinned": True}
-    assert found["saving"]["ms_per_hour"] == pytest.approx(50.0)
+    assert found["saving"]["ms_per_hour"] == pytest.approx(5000.0)
     values = {fact["label"]: fact["value"] for fact in found["evidence"]}
     assert values["requests that met it cold"] == 5
     assert values["first answer of it cold"] == 8.0
@@ -49,6 +52,48 @@ def test_a_model_met_cold_is_pinned() -> None:
 
 def test_a_pinned_model_is_not_pinned_again() -> None:
     assert advice(facts_of(model_of(cold_starts=5, load_ns=1, pinned=True)), run_of()) == []
+
+
+def test_a_model_that_was_met_cold_at_its_first_load_alone_is_not_to_be_pinned() -> None:
+    first = model_of(cold_starts=1, load_ns=10**11, loads=1)
+    assert advice(facts_of(first), run_of()) == []
+    later = only(facts_of(first | {"preload": False}))
+    assert later["action"] is None
+    assert "preload = true" in later["why"]
+
+
+def test_a_small_saving_is_not_worth_a_word() -> None:
+    assert advice(facts_of(model_of(cold_starts=1, load_ns=2_900_000)), run_of()) == []
+
+
+def test_two_minutes_do_not_tell_of_an_hour() -> None:
+    window = WINDOW | {"covered_s": 120.0}
+    found = only(facts_of(model_of(cold_starts=5, load_ns=10**10), window=window))
+    assert found["saving"]["ms_per_hour"] is None
+    assert "in this window; 2.0 minutes do not tell of an hour" in found["saving"]["text"]
+
+
+def test_benchmark_traffic_is_not_what_callers_ask() -> None:
+    bench = model_of(lookups=0, response_hits=0)
+    assert only(facts_of(bench))["id"] == "bypass-forest"
+    callers = {"models": [model_of()], "judged_s": 3000.0}
+    assert advice(facts_of(bench, callers=callers), run_of()) == []
+
+
+def test_steps_that_a_benchmark_touches_are_left_out() -> None:
+    frames = Frames(Grid(0.0, 10.0, 6))
+    frames.seconds[:] = 10.0
+    frames.totals[:, TOTAL_AT["requests"]] = [1, 20, 300, 4000, 50_000, 600_000]
+    told = [
+        {"t": 5.0, "kind": "flush", "text": "started to flush"},
+        {"t": 15.0, "kind": "benchmark", "text": "started forest, 100 requests/s"},
+        {"t": 25.0, "kind": "benchmark", "text": "finished forest: p99 1 ms"},
+        {"t": 50.0, "kind": "benchmark", "text": "started forest, 100 requests/s"},
+    ]
+    spans = benchmark_spans(told, 0.0, 60.0)
+    assert spans == [(15.0, 25.0), (50.0, 60.0)]
+    kept = without(frames, spans)
+    assert (kept.totals[TOTAL_AT["requests"]], kept.covered_s) == (54_001, 30.0)
 
 
 def test_a_cold_model_is_warmed_by_what_its_first_answer_took() -> None:
@@ -59,7 +104,7 @@ def test_a_cold_model_is_warmed_by_what_its_first_answer_took() -> None:
 
 def test_a_model_on_scikit_learn_says_why() -> None:
     plan = model_of()["plan"] | {"chosen": "scikit-learn", "reason": "no other form agrees"}
-    found = only(facts_of(model_of(plan=plan)))
+    found = only(facts_of(model_of(plan=plan, inference_ns=2 * 10**9)))
     assert "no other form agrees" in found["why"]
     assert found["action"] is None
     assert found["saving"]["kind"] == "at most"
@@ -75,10 +120,10 @@ def test_batching_that_is_off_is_turned_on_where_the_plan_pays() -> None:
 
 
 def test_a_bypassed_cache_with_repeats_is_named_with_its_saving() -> None:
-    model = model_of(requests=1000, lookups=200, response_hits=100, inference_ns=900_000_000)
+    model = model_of(requests=1000, lookups=200, response_hits=100, inference_ns=9_000_000_000)
     found = only(facts_of(model))
     assert "no-cache" in found["why"]
-    assert found["saving"]["ms_per_hour"] == pytest.approx(800 * 0.5 * 1.0)
+    assert found["saving"]["ms_per_hour"] == pytest.approx(800 * 0.5 * 10.0)
 
 
 def test_unique_traffic_may_bypass_the_cache() -> None:
@@ -109,18 +154,18 @@ def test_gzip_that_takes_a_tenth_of_the_time_says_on_which_links_it_pays() -> No
         "bytes_out": 500,
         "ms_per_100_kb": {"6": 4.0},
     }
-    totals = {"compress_ns": 20_000_000, "duration_ns": 100_000_000}
+    totals = {"compress_ns": 2_000_000_000, "duration_ns": 10_000_000_000}
     found = only(facts_of(gzip=gzip, totals=totals))
     # 100 kB become 50 kB in 4 ms: 50,000 bytes x 8 bits / 4 ms are 100 Mbit/s.
     assert "slower than 100 Mbit/s" in found["why"]
-    assert found["saving"]["ms_per_hour"] == pytest.approx(20.0)
+    assert found["saving"]["ms_per_hour"] == pytest.approx(2000.0)
 
 
 def test_a_heavy_phase_is_named_unless_it_is_short() -> None:
-    heavy = facts_of(model_of(), phases=phases_of("forest", decode=900.0, inference=100.0))
+    heavy = facts_of(model_of(), phases=phases_of("forest", decode=1900.0, inference=100.0))
     found = only(heavy)
     assert "binary" in found["why"]
-    assert found["saving"]["ms_per_hour"] == pytest.approx(900.0)
+    assert found["saving"]["ms_per_hour"] == pytest.approx(1900.0)
     short = facts_of(model_of(), phases=phases_of("forest", decode=90.0, inference=10.0))
     assert advice(short, run_of()) == []
 
@@ -134,7 +179,7 @@ def test_a_stand_in_is_replaced_first() -> None:
 
 
 def test_the_largest_saving_comes_first_and_there_are_not_too_many() -> None:
-    models = [model_of(f"m{n}", cold_starts=1, load_ns=n * 1_000_000) for n in range(1, 40)]
+    models = [model_of(f"m{n}", cold_starts=1, load_ns=n * 1_000_000_000) for n in range(1, 40)]
     found = advice(facts_of(*models), run_of())
     assert len(found) == MOST
     assert [one["id"] for one in found[:2]] == ["cold-m39", "cold-m38"]
@@ -142,7 +187,7 @@ def test_the_largest_saving_comes_first_and_there_are_not_too_many() -> None:
 
 
 def test_every_fact_is_from_somewhere() -> None:
-    model = model_of(cold_starts=5, load_ns=1_000_000)
+    model = model_of(cold_starts=5, load_ns=10**10)
     for one in advice(facts_of(model, tiers=[TIER]), run_of()):
         assert one["evidence"]
         assert all(fact["run"] and fact["key"] for fact in one["evidence"])

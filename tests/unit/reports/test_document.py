@@ -83,7 +83,8 @@ def test_what_has_no_figure_says_why() -> None:
     run = run_of(plan__server__gzip_ms=None)
     report = document(facts_of(), run, {}, None, "demand")
     whys = {one["what"]: one["why"] for one in report["not_measured"]}
-    assert whys["gzip, 100 kB answer"] == "it failed"
+    assert whys["plan: gzip, time of the answer"] == "it failed"
+    assert sum("targets" in what for what in whys) == 1  # their table says why of each
     assert "where the time goes" in whys
 
 

@@ -38,7 +38,7 @@ class PoisonedError(Exception):
 class Model:
     """Answers each row with its double; a negative row fails whatever it is run with."""
 
-    version, degraded = "1", None
+    version, degraded, sent = "1", None, None
 
     def __init__(self, name: str, batching: BatchPolicy) -> None:
         self.name, self.batching = name, batching
