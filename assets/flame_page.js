@@ -9,7 +9,7 @@
   const pyrometer = (window.pyrometer = window.pyrometer || {});
   const flame = (pyrometer.flame = pyrometer.flame || {});
   const { byId, element, setText } = pyrometer.dom;
-  const { clock, count, known, duration } = pyrometer.format;
+  const { clock, count, known, duration, plural } = pyrometer.format;
   const REFRESH_MS = 10000;
   const MEASURES = { cpu: "CPU time", wall: "wall time", samples: "samples" };
   let panel = null;
@@ -169,7 +169,7 @@
       parts.push(`${duration(seen.covered_s)} of ${duration(seen.to - seen.from)} covered`);
     }
     if (answer.left_out) parts.push(`${count(answer.left_out)} of the smallest boxes left out`);
-    if (isPhases(now) && answer.ids.length) parts.push(`${count(answer.counts[Math.max(0, answer.parents.indexOf(""))])} requests`);
+    if (isPhases(now) && answer.ids.length) parts.push(plural(answer.counts[Math.max(0, answer.parents.indexOf(""))], "request"));
     const compared = answer.against ? `; ${flame.state.compared(now, answer)}` : "";
     byId("flame-asof").replaceChildren(element("span", "", `${parts.join(", ")}${compared}`),
       element("span", "muted", pyrometer.time.span(seen.from, seen.to)));

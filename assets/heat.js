@@ -6,7 +6,7 @@
   "use strict";
   const pyrometer = (window.pyrometer = window.pyrometer || {});
   const { byId, setText, element } = pyrometer.dom;
-  const { clock, count, day, number } = pyrometer.format;
+  const { clock, day, number, plural } = pyrometer.format;
   const LIMIT_MS = 10000;
   const REFRESH_MS = 10000;
   const MARGIN = { l: 48, r: 64, t: 8, b: 36 };
@@ -132,10 +132,10 @@
       const [low, high] = [answer.bounds_ms[band], answer.bounds_ms[band + 1]];
       parts.push(
         element("span", "", `${clock(answer.times[step])}, ${number(low)} to ${number(high)} ms`),
-        element("b", "", `${count(answer.counts[step][band])} requests`),
+        element("b", "", plural(answer.counts[step][band], "request")),
       );
     } else if (answer && answer.counts.length) {
-      parts.push(element("span", "", `${count(total(answer))} requests`));
+      parts.push(element("span", "", plural(total(answer), "request")));
     }
     readout.replaceChildren(...parts);
   }
@@ -145,7 +145,7 @@
   function summary() {
     const sums = answer.bounds_ms.slice(1).map((_, band) => answer.counts.reduce((sum, step) => sum + step[band], 0));
     const most = sums.indexOf(Math.max(...sums));
-    return `${count(total(answer))} requests; most took ${number(answer.bounds_ms[most])} to `
+    return `${plural(total(answer), "request")}; most took ${number(answer.bounds_ms[most])} to `
       + `${number(answer.bounds_ms[most + 1])} ms; the longest up to ${number(answer.bounds_ms[answer.bounds_ms.length - 1])} ms.`;
   }
 

@@ -3,7 +3,7 @@
   "use strict";
   const pyrometer = (window.pyrometer = window.pyrometer || {});
   const { byId, setText } = pyrometer.dom;
-  const { number, count, plotlyText, known } = pyrometer.format;
+  const { number, plural, plotlyText, known } = pyrometer.format;
   let drawn = "";
   let hovered = false;
 
@@ -26,7 +26,7 @@
     const share = phases.values[0] > 0 ? (100 * total) / phases.values[0] : 0;
     return [
       plotlyText(short(phases.labels[index], 60)),
-      `${number(total)} ms in ${count(requests)} requests${each}`,
+      `${number(total)} ms in ${plural(requests, "request")}${each}`,
       `${share.toFixed(1)} % of the time`,
     ].join("<br>");
   }
@@ -60,7 +60,7 @@
     if (blank || hovered || key === drawn) return; // what is being read stays still
     drawn = key;
     show(gd, phases);
-    setText(byId("readout-phases"), `${number(phases.values[0])} ms in ${count(phases.counts[0])} requests`);
+    setText(byId("readout-phases"), `${number(phases.values[0])} ms in ${plural(phases.counts[0], "request")}`);
   }
 
   function paint() {

@@ -104,7 +104,7 @@ figcaption b { color: var(--ink); }
   h3, .key { break-after: avoid; }
   tr, ol.advice > li, figure, svg, dl { break-inside: avoid; }
   thead { display: table-header-group; }
-  .new-page { break-before: page; }
+  .new-page { margin-top: 26pt; }
   .scroll { overflow: visible; }
   th, td { padding-top: 3px; padding-bottom: 3px; }
   tbody th { font-size: 10pt; }

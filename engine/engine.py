@@ -22,7 +22,6 @@ from engine.call import Call
 from engine.config import Settings
 from engine.errors import InvalidInput, ModelFailed, PyrometerError, UnknownModel
 from engine.executors.pool import WorkerPool, pool_figures
-from engine.files import size_in_words
 from engine.inventory import inventory, queues, state_families
 from engine.led import Led
 from engine.models.files import give_back_memory
@@ -42,6 +41,7 @@ from engine.telemetry.profile import profile_request
 from engine.telemetry.record import ProcessMemory
 from engine.telemetry.recorder import Recorder
 from engine.types import MISSED, RESULT_HIT, Caller, InferRequest, InferResult, Tensors
+from engine.words import many, size_in_words
 from engine.worth import Worth
 
 if TYPE_CHECKING:
@@ -195,7 +195,7 @@ class Engine:
             self.remote.start()
         if self.settings.reload_interval_s > 0:
             self._watcher.start()
-        self.ticker.event("start", f"started with {len(self.registry.slots())} models")
+        self.ticker.event("start", f"started with {many(len(self.registry.slots()), 'model')}")
 
     def _figures(self) -> dict[str, Any]:
         """Queues and slots, as /performance/system shows them."""
@@ -440,7 +440,7 @@ class Engine:
         newly = sum(not result["already_warm"] and "error" not in result for result in results)
         if newly:
             seconds = (time.perf_counter_ns() - started) / 1e9
-            self.ticker.event("warmup", f"{newly} models warm in {seconds:.1f} s")
+            self.ticker.event("warmup", f"{many(newly, 'model')} warm in {seconds:.1f} s")
         return results
 
     def _warm_one(self, slot: Slot, was_warm: bool) -> dict[str, Any]:

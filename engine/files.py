@@ -19,11 +19,3 @@ def write_atomically(path: Path, content: bytes) -> None:
     except BaseException:
         os.unlink(name)
         raise
-
-
-def size_in_words(size_bytes: float) -> str:
-    """Bytes in the unit that fits: 812 B, 3.2 kB, 14.1 MB."""
-    for unit, least in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
-        if size_bytes >= least:
-            return f"{size_bytes / least:.1f} {unit}"
-    return f"{size_bytes:.0f} B"

@@ -17,9 +17,9 @@ from engine.caching.payload import dump_run, load_run
 from engine.caching.shared import SharedTier
 from engine.caching.shared_types import Payload, SharedOptions
 from engine.call import Call, Flight, Flights
-from engine.files import size_in_words
 from engine.models.loaded import Run
 from engine.types import SHARED_HIT
+from engine.words import size_in_words
 
 if TYPE_CHECKING:
     from engine.engine import Engine

@@ -113,7 +113,7 @@ def test_warm_up_tells_each_model_and_those_that_fail(engine: Engine) -> None:
     (again,) = engine.warm_up(["times"])
     assert (again["already_warm"], again["load_ms"]) == (True, None)
     assert again["text"].startswith("times was already warm; one row takes ")
-    assert any(e["text"].startswith("1 models warm in ") for e in engine.ticker.events())
+    assert any(e["text"].startswith("1 model warm in ") for e in engine.ticker.events())
 
 
 def test_warm_up_of_a_model_that_fails_its_rows_tells_so(

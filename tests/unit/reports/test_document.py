@@ -10,7 +10,7 @@ from app.reports.lines import pruned
 from app.reports.sources import figures_in
 from components.report_html import PICTURES, report_html
 from components.report_markdown import report_markdown
-from tests.unit.reports.made import RUN, facts_of, model_of, phases_of, run_of
+from tests.unit.reports.made import GOOD, RUN, facts_of, model_of, phases_of, run_of
 
 HOSTILE = "<script>alert(1)</script>"
 FLAME = {
@@ -86,6 +86,14 @@ def test_what_has_no_figure_says_why() -> None:
     assert whys["plan: gzip, time of the answer"] == "it failed"
     assert sum("targets" in what for what in whys) == 1  # their table says why of each
     assert "where the time goes" in whys
+
+
+def test_a_model_without_figures_is_one_line() -> None:
+    nothing = dict.fromkeys((key for key in GOOD if "/linear/" in key), None)
+    report = document(facts_of(), run_of(**nothing), {}, None, "demand")
+    html = report_html(report)
+    assert html.count("No figures of linear") == 1
+    assert "No figures of forest" not in html
 
 
 def test_html_needs_nothing_and_keeps_text_as_text() -> None:
