@@ -189,17 +189,6 @@ class Connection(asyncio.Protocol):
         if not self._ahead:
             self._transport.resume_reading()
 
-    def park(self) -> bool:
-        """Read no more until `unpark`; False, and nothing is done, while a request is under way."""
-        if self._closing or self._in_message or self._serving is not None or self._known:
-            return False
-        self._transport.pause_reading()
-        return True
-
-    def unpark(self) -> None:
-        if self._may_write and not self._ahead and not self._closing:
-            self._transport.resume_reading()
-
     # httptools
 
     def on_message_begin(self) -> None:

@@ -3,9 +3,10 @@
 Windows of load at 50 connections, alternately without viewers, with 100 that poll the live route
 once a second as browsers do, with 100 that poll another, idle server on the same machine, and
 without again (A/A). Viewers are a process of their own: each a connection, each asking for what it
-lacks, with gzip, at its own time of the second. wrk and the server already fill two cores, so the
-viewers' own process takes turns from them, which browsers elsewhere would not: those of another
-server show how much. Then their cost alone: the server's CPU with and without them while nothing
+lacks, with gzip, at its own time of the second. wrk and the server already fill two cores, and
+browsers run elsewhere: the viewers' process takes only what these two leave of the processors. How
+many of the polls it got answered is judged too, and viewers of another server show what it still
+takes. Then their cost alone: the server's CPU with and without them while nothing
 else is asked.
 """
 
@@ -13,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import random
 import selectors
 import socket
@@ -23,7 +25,7 @@ import time
 import zlib
 from collections import deque
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from operator import attrgetter
 from pathlib import Path
@@ -41,6 +43,8 @@ VIEWERS, CONNECTIONS = 100, 50
 NONE, HERE, ELSEWHERE = "none", "viewers", "viewers of another server"
 MODES = (NONE, HERE, ELSEWHERE, "none, again (A/A)")
 LEAST_RATE, MOST_P99, MOST_US, MOST_BYTES = 0.95, 1.10, 300.0, 2048
+LEAST_POLLS = 0.95
+"""Of a viewer's one a second: with fewer answered, the load was not what it is said to be."""
 
 
 @lru_cache(maxsize=8)
@@ -80,6 +84,17 @@ class Viewer:
         return 0 if was_first else size
 
 
+def give_way() -> None:
+    """Let this process run when nobody else wants the processor.
+
+    In a session of its own: Linux shares a processor out among sessions first.
+    """
+    os.setsid()
+    with suppress(OSError):
+        Path("/proc/self/autogroup").write_text("19")
+    os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+
+
 def run_viewers(port: int, seconds: float) -> None:
     """VIEWERS viewers for so long; prints the mean bytes of an answer after the first.
 
@@ -100,9 +115,8 @@ def run_viewers(port: int, seconds: float) -> None:
             for ready, _ in selector.select(max(0.0, queue[0].due_s - now_s)):
                 sizes.append(ready.data.take())
     answers = [size for size in sizes if size]
-    print(
-        json.dumps({"polls": len(answers), "bytes": float(np.mean(answers)), "most": max(answers)})
-    )
+    said = {"polls": len(answers), "bytes": float(np.mean(answers)), "seconds": seconds}
+    print(json.dumps(said))
 
 
 @contextmanager
@@ -139,6 +153,7 @@ def main() -> int:
     parser.add_argument("--view", nargs=2, type=float, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.view:
+        give_way()
         run_viewers(int(given.view[0]), given.view[1])
         return 0
     found: dict[str, list[Window]] = {mode: [] for mode in MODES}
@@ -183,14 +198,16 @@ def report(found: dict[str, list[Window]], said: list[dict[str, float]], cost_us
             f"| {np.median(p99s):.2f} | {p99[0]:.3f} ({p99[1]:.3f} to {p99[2]:.3f}) |"
         )
     size = float(np.mean([one["bytes"] for one in said]))
-    print(f"\n{VIEWERS} viewers; an answer has {size:.0f} bytes with its head, on average")
+    share = sum(one["polls"] for one in said) / sum(VIEWERS * (one["seconds"] - 1) for one in said)
+    print(f"\n{VIEWERS} viewers, {100 * share:.0f} % of one poll a second each answered")
+    print(f"an answer has {size:.0f} bytes with its head, on average")
     print(f"a viewer-second costs the server {cost_us:.0f} us of CPU")
     here = [w.p99_ms for w in found[HERE]]
     own = ratio_interval(here, [w.p99_ms for w in found[ELSEWHERE]])
     print(f"p99 beside that with another server's: {own[0]:.3f} ({own[1]:.3f} to {own[2]:.3f})")
     kept, moved = ratios[HERE]
     fine = kept >= LEAST_RATE and moved <= MOST_P99 and cost_us <= MOST_US and size < MOST_BYTES
-    return 0 if fine else 1
+    return 0 if fine and share >= LEAST_POLLS else 1
 
 
 if __name__ == "__main__":

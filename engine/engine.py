@@ -321,16 +321,19 @@ class Engine:
             return ["the server is stopping"]
         if self._was_ready:
             return []
+        slots = self.registry.slots()
         unready = [
             f"{slot.entry.name} is {slot.state}"
-            for slot in self.registry.slots()
+            for slot in slots
             if self.registry.serves(slot)
             and self.registry.preloads(slot.entry)
             and slot.state != "warm"
             and not slot.no_room
             and not (slot.state == "cold" and slot.loads)
         ]
-        self._was_ready = not unready
+        # Nothing there yet is ready too, but not for good.
+        there = {slot.entry.name for slot in slots}
+        self._was_ready = bool(slots) and not unready and self._preload_names <= there
         return unready
 
     def infer(self, request: InferRequest) -> InferResult:

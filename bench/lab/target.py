@@ -29,6 +29,16 @@ def api_key() -> str:
     return key
 
 
+class _Stays(urllib.request.HTTPRedirectHandler):
+    """Follows no redirect: a key must not go where another server points."""
+
+    def redirect_request(self, *_: Any) -> None:
+        return None
+
+
+OPENER = urllib.request.build_opener(_Stays)
+
+
 @dataclass(frozen=True, slots=True)
 class Target:
     """A server. base: the path before /v2, without a slash at its end."""
@@ -70,7 +80,7 @@ class Target:
             headers["Authorization"] = f"Bearer {api_key()}"
         request = urllib.request.Request(f"{self.url}{path}", b"{}" if post else None, headers)
         try:
-            with urllib.request.urlopen(request, timeout=ASK_TIMEOUT_S) as answer:
+            with OPENER.open(request, timeout=ASK_TIMEOUT_S) as answer:
                 return json.loads(answer.read(MOST_ANSWER_BYTES))
         except urllib.error.HTTPError as error:
             if error.code >= 500:

@@ -466,6 +466,8 @@ class Registry:
                     if self._is_wanted(entry):
                         to_load.append(slot)
                     self._serving.setdefault(entry.name, entry.version)
+                elif slot.model is not None and slot.entry.artefact != entry.artefact:
+                    to_replace.append((slot, entry))
                 elif slot.entry.digest == entry.digest:
                     let_go = slot.entry.declared.serve != NEWEST and self._is_newest(entry, found)
                     slot.entry = entry

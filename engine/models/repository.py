@@ -8,8 +8,8 @@
         1/held_out.npz      optional: rows and `target`, needed for an accuracy budget
         1/metadata.json     optional: held-out quality, training medians
 
-A version is a sub-folder named by a positive integer that holds one artefact. A model with no
-such folder and one artefact of its own, fraud_detector/model.skops, has version 1.
+A version is a sub-folder named by a positive integer that holds one artefact. One in the
+model's own folder, fraud_detector/model.skops, is version 1 where there is no fraud_detector/1/.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ class ModelEntry:
     """One version of one model as found on disk; nothing is loaded yet.
 
     artefact: the file to open. sha256: of that file, hex. digest: of all that its answers
-    depend on (the file and the meaningful part of model.toml), hex. flat: the model has no
-    folders of versions.
+    depend on (the file and the meaningful part of model.toml), hex. flat: its artefact
+    lies in the model's own folder.
     """
 
     name: str
@@ -167,13 +167,14 @@ def _model_folder(folder: Path) -> tuple[Declaration, dict[str, Path]]:
     refuse_link(toml_path)
     declared = parse_model_toml(toml_path.read_bytes() if toml_path.is_file() else b"")
     versions = [d for d in folder.iterdir() if d.is_dir() and VERSION_PATTERN.fullmatch(d.name)]
-    if not versions:
-        if not has_artefact(folder):
-            raise ArtefactError(
-                f"{folder.name} has no version folder such as {folder.name}/1/, and no artefact"
-            )
-        return declared, {FLAT: folder}
-    return declared, {d.name: d for d in sorted(versions, key=lambda d: int(d.name))}
+    found = {d.name: d for d in sorted(versions, key=lambda d: int(d.name))}
+    if FLAT not in found and has_artefact(folder):
+        found = {FLAT: folder} | found
+    if not found:
+        raise ArtefactError(
+            f"{folder.name} has no version folder such as {folder.name}/1/, and no artefact"
+        )
+    return declared, found
 
 
 def _read_version(home: Path, version: str, folder: Path, declared: Declaration) -> ModelEntry:

@@ -23,7 +23,7 @@ def fingerprint(root: Path) -> Fingerprint:
             path = os.path.join(folder, name)
             try:
                 status = os.stat(path, follow_symlinks=False)
-            except FileNotFoundError:
+            except OSError:
                 continue
             found.add((path, status.st_ino, status.st_size, status.st_mtime_ns))
     return frozenset(found)
@@ -66,7 +66,7 @@ class Watcher:
 
     def _fingerprint(self) -> Fingerprint:
         return fingerprint(self._root) | {
-            (str(path), status.st_ino, status.st_size, status.st_mtime_ns)
+            (str(path), status.st_ino, status.st_size, status.st_ctime_ns)
             for path in self._beside
             if (status := _status_of(path)) is not None
         }

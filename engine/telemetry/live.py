@@ -40,13 +40,14 @@ class _Published(NamedTuple):
     parts: Mapping[str, _Part]
     points: tuple[bytes, ...]
     answers: dict[tuple[int, bool], bytes]
+    asked: set[bool]
 
 
 class LiveFeed:
     """Written by the ticker, read by any thread."""
 
     def __init__(self) -> None:
-        self._published = _Published(0, {}, (), {})
+        self._published = _Published(0, {}, (), {}, set())
 
     def publish(self, seq: int, snapshot: Mapping[str, Any], points: Sequence[bytes]) -> None:
         """Take a second's snapshot and the serialised points until then, the newest last."""
@@ -61,8 +62,8 @@ class LiveFeed:
                 patch = _patch(old.value, value)
                 short = patch if len(patch) < len(content) else b""
                 parts[name] = _Part(value, content, seq, short)
-        published = _Published(seq, parts, tuple(points), {})
-        for packs in {packs for _, packs in self._published.answers}:
+        published = _Published(seq, parts, tuple(points), {}, set())
+        for packs in tuple(self._published.asked):
             # Somebody looked at the second before: made here, it keeps nobody waiting.
             since = self._published.seq
             published.answers[since, packs] = _made(published, since, packs)
@@ -71,6 +72,7 @@ class LiveFeed:
     def answer(self, since: int, packs: bool = False) -> bytes:
         """JSON, or its gzip. since: the seq that the viewer has; 0, or none of ours: everything."""
         published = self._published
+        published.asked.add(packs)
         if not 0 < since <= published.seq:
             since = 0
         kept = published.answers.get((since, packs))

@@ -20,6 +20,10 @@ class Keyed(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers["content-length"]))
         if self.headers["authorization"] != "Bearer pyro_secret":
             self._say(401, b'{"error": "an API key is needed"}')
+        elif self.path == "/elsewhere":
+            self.send_response(302)
+            self.send_header("location", "/a")
+            self.end_headers()
         elif self.path == "/broken":
             self._say(500, b"<html>")
         else:
@@ -51,6 +55,8 @@ def test_the_key_of_the_variable_is_sent(base: str, monkeypatch: pytest.MonkeyPa
     assert ask(base, "/a?b=1", 5, {"c": 2}) == b'/a?b=1{"c": 2}'
     with pytest.raises(PyrometerError, match=r"^/broken: HTTP 500$"):
         ask(base, "/broken", 5, {})
+    with pytest.raises(PyrometerError, match=r"^/elsewhere: HTTP 302$"):
+        ask(base, "/elsewhere", 5, {})
 
 
 def test_who_lacks_one_is_told_where_to_put_it(base: str, monkeypatch: pytest.MonkeyPatch) -> None:

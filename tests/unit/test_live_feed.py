@@ -85,4 +85,6 @@ def test_while_somebody_looks_the_next_answer_is_made_before_it_is_asked_for() -
     (made,) = feed._published.answers.items()
     assert made[0] == (2, True)
     assert orjson.loads(zlib.decompress(made[1], 31)) == told(feed, 2)
-    assert feed.answer(2, packs=True) is made[1]
+    feed.publish(4, snapshot(4, models=["d"]), [b"[3]", b"[4]"])
+    feed.publish(5, snapshot(5, models=["e"]), [b"[4]", b"[5]"])
+    assert feed._published.answers == {}, "nobody looked at the second before"

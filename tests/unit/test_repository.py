@@ -58,9 +58,13 @@ def test_one_artefact_in_a_model_s_own_folder_is_its_first_version(root: Path) -
     assert not entry.declared.preload
     assert read_version(entry.home, "1") == entry
     put(root, name="flat", version="2")
-    (entry,) = read_repository(root).entries
-    assert entry.key == ("flat", "2"), "a folder of a version goes before"
-    assert read_version(entry.home, "2") == entry
+    first, second = read_repository(root).entries
+    assert (first.key, second.key) == (("flat", "1"), ("flat", "2"))
+    assert (first, second) == (read_version(entry.home, "1"), read_version(entry.home, "2"))
+    (root / "flat/1").mkdir()
+    found = read_repository(root)
+    assert [entry.key for entry in found.entries] == [("flat", "2")]
+    assert "flat/1" in found.problems, "a folder 1 is version 1, whatever is in it"
 
 
 def test_a_model_named_as_its_version_or_its_repository_is_found(root: Path) -> None:

@@ -216,7 +216,10 @@ class AlertBook:
         if self.silence_of(alert) is not None:
             return True
         return alert.severity == "warning" and any(
-            other.name == alert.name and other.severity == "critical" and other.state.is_active
+            other.name == alert.name
+            and other.severity == "critical"
+            and other.state.is_active
+            and self.silence_of(other) is None
             for other in self._alerts
         )
 
