@@ -230,7 +230,9 @@ def test_a_guard_rail_that_stops_it_is_shown(
     row = tab.locator("#experiments-list-body tr").first
     assert row.locator(".state-word").inner_text() == "stopped"
     assert "answers that differ" in row.locator(".col-verdict").inner_text()
-    assert tab.locator("#experiments-agreement-body tr").count() >= 10
+    until(
+        lambda: tab.locator("#experiments-agreement-body tr").count() >= 10, 10, "rows that differ"
+    )
     agreed = tab.inner_text("#experiments-agreed")
     told = about(lab, made["id"])["results"]["agreement"][0]
     assert f"{told['rows_differing']} of {told['rows']} rows differ" in agreed
