@@ -507,13 +507,14 @@ class Engine:
             "embeddings": embeddings,
             "responses": self.responses,
         }
+        disks = {"results": self.results_disk, "embeddings": self.embeddings_disk}
+        for name, disk in disks.items():
+            # Before memory, which is filled from them.
+            if disk is not None and tier in (None, name):
+                disk.clear(model)
         freed = [
             kept.clear(model)
             for name, kept in tiers.items()
             if kept is not None and tier in (None, name)
         ]
-        disks = {"results": self.results_disk, "embeddings": self.embeddings_disk}
-        for name, disk in disks.items():
-            if disk is not None and tier in (None, name):
-                disk.clear(model)
         return sum(items for items, _ in freed), sum(size for _, size in freed)

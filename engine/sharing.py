@@ -5,9 +5,12 @@ Only calls that go to CPU slots come here: what costs less than a trip is comput
 
 from __future__ import annotations
 
+import importlib.metadata
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
+from hashlib import blake2b
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,8 +20,11 @@ from engine.caching.payload import dump_run, load_run
 from engine.caching.shared import SharedTier
 from engine.caching.shared_types import Payload, SharedOptions
 from engine.call import Call, Flight, Flights
+from engine.config import Settings, named_providers
 from engine.models.loaded import Run
+from engine.models.plan_store import LIBRARIES, OPTIONAL_LIBRARIES
 from engine.types import SHARED_HIT
+from engine.version import VERSION
 from engine.words import size_in_words
 
 if TYPE_CHECKING:
@@ -26,21 +32,24 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 MOST_FORM = 64
+MADE_BY_BYTES = 6
 
 
 class Sharing:
     """Between calls and the tier. Whatever the tier raises, a call goes on without it.
 
-    drop: forgets what this server has of a model's results, in memory and on disk.
+    drop: forgets what this server has of a model's results, in memory and on disk. setup: what
+    every model here is computed with, as bytes.
     """
 
-    def __init__(self, tier: SharedTier, drop: Callable[[str], None]) -> None:
-        self.tier, self._drop = tier, drop
+    def __init__(self, tier: SharedTier, drop: Callable[[str], None], setup: bytes = b"") -> None:
+        self.tier, self._drop, self._setup = tier, drop, setup
 
     def begin(self, call: Call) -> None:
         """Before anything is looked for or computed: the call's ticket."""
         if call.tier is not None and call.ticket is None:
-            call.ticket = self.tier.ticket(call.model.name)
+            with _without(call):
+                call.ticket = self.tier.ticket(call.model.name, made_by(call, self._setup))
 
     def find(self, call: Call) -> Run | None:
         """Its result from another server, awaited where that is about to have it."""
@@ -69,8 +78,9 @@ class Sharing:
             return [None] * len(calls)
         first = cached[0]
         self.begin(first)
-        assert first.ticket is not None
         found: dict[Call, Run] = {}
+        if first.ticket is None:
+            return [None] * len(calls)
         try:
             keys = [call.key for call in cached]
             payloads = self.tier.find(first.ticket, keys, _expires(first))
@@ -105,8 +115,9 @@ class Sharing:
             return None
         run = Run(outputs, form)
         if call.tier is not None:
-            size_bytes = tensors_bytes(outputs)
-            call.tier.put(call.key, run, size_bytes, call.model.name, payload.ttl_s)
+            size_bytes, declared_s = tensors_bytes(outputs), call.model.entry.declared.cache_ttl_s
+            ttl_s = min(payload.ttl_s, declared_s) if declared_s else 0.0
+            call.tier.put(call.key, run, size_bytes, call.model.name, ttl_s)
         self.settle(call)
         return run
 
@@ -116,19 +127,58 @@ class Sharing:
         if ticket is None:
             return
         self.settle(call)
-        make = partial(dump_run, run.outputs, run.form)
-        ttl_s = call.model.entry.declared.cache_ttl_s
-        self.tier.offer(ticket, call.key, make, tensors_bytes(run.outputs), ttl_s)
+        with _without(call):
+            make = partial(dump_run, run.outputs, run.form)
+            ttl_s = call.model.entry.declared.cache_ttl_s
+            self.tier.offer(ticket, call.key, make, tensors_bytes(run.outputs), ttl_s)
 
     def settle(self, call: Call) -> None:
         """What this call has put into memory and on disk goes, where a flush came meanwhile."""
-        if call.ticket is not None and not self.tier.is_current(call.ticket):
-            self._drop(call.model.name)
+        with _without(call):
+            if call.ticket is not None and not self.tier.is_current(call.ticket):
+                self._drop(call.model.name)
 
     def give_up(self, call: Call) -> None:
         """Its run has failed."""
-        if call.ticket is not None:
-            self.tier.give_up(call.ticket)
+        with _without(call):
+            if call.ticket is not None:
+                self.tier.give_up(call.ticket)
+
+
+@contextmanager
+def _without(call: Call) -> Iterator[None]:
+    """A call goes on without what fails here."""
+    try:
+        yield
+    except Exception:
+        log.exception("results of %s could not be shared", call.model.name)
+
+
+def setup_of(settings: Settings) -> bytes:
+    """What computes every model of a server: versions, parity tolerance, execution providers."""
+    versions = [f"pyrometer {VERSION}"]
+    for name in (*LIBRARIES, *OPTIONAL_LIBRARIES):
+        try:
+            versions.append(f"{name} {importlib.metadata.version(name)}")
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    named = named_providers(settings.onnx_providers)
+    return "\n".join([*versions, repr(settings.parity_tolerance), repr(named)]).encode()
+
+
+def made_by(call: Call, setup: bytes) -> bytes:
+    """A short digest of what computes a call's answer, for its key; as hexadecimal digits.
+
+    Of a model's forms only those count that are not exact: which exact one is the fastest each
+    machine finds for itself, and they agree within the tolerance, which `setup` names.
+    """
+    digest = blake2b(setup, digest_size=MADE_BY_BYTES)
+    for model in (call.model, call.encoder):
+        if model is not None:
+            plan = model.plan
+            forms = [(rows, form) for rows, form in plan.ranges if not plan.candidate(form).exact]
+            digest.update(repr(forms).encode())
+    return digest.hexdigest().encode()
 
 
 def expected_run_s(call: Call) -> float:
@@ -152,7 +202,7 @@ def share_results(engine: Engine) -> SharedTier:
     settings, results, disk = engine.settings, engine.results, engine.results_disk
 
     def drop(model: str) -> None:
-        for tier in (results, disk):
+        for tier in (disk, results):
             if tier is not None:
                 tier.clear(model)
 
@@ -174,7 +224,7 @@ def share_results(engine: Engine) -> SharedTier:
         settings.state / "cache" / "epochs.json",
     )
     tier = SharedTier(options, flushed, lambda text: engine.ticker.event("shared", text))
-    engine.runs.sharing = Sharing(tier, drop)
+    engine.runs.sharing = Sharing(tier, drop, setup_of(settings))
     engine.monitoring.watched.append(lambda: tier.threads)
     engine.monitoring.gauges.append(lambda: {"shared_away": float(not tier.circuit.asks)})
     return tier

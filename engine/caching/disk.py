@@ -164,6 +164,7 @@ class DiskTier:
                 # A new one each time: readers look through the one that they have.
                 self._evicting = self._evicting | {flush: group}
                 if not self._submit(lambda: self._evict(group, flush)):
+                    self._generation += 1  # what waits is older than the flush
                     self._owes_clear = True
                     self._forget(flush)
                 return

@@ -16,11 +16,14 @@ TEXT = "text"
 
 
 def dump_run(outputs: dict[str, np.ndarray], form: str) -> bytes:
-    """Bytes of named arrays and the form that computed them."""
+    """Bytes of named arrays and the form that computed them.
+
+    Raises TypeError for text that is none: it would come back as another answer.
+    """
     arrays, parts = [], []
     for name, array in outputs.items():
         if array.dtype.kind in "OUS":
-            part = orjson.dumps([str(text) for text in array.reshape(-1)])
+            part = orjson.dumps([_text(text) for text in array.reshape(-1)])
             arrays.append([name, TEXT, list(array.shape), len(part)])
         else:
             part = np.ascontiguousarray(array).tobytes()
@@ -28,6 +31,12 @@ def dump_run(outputs: dict[str, np.ndarray], form: str) -> bytes:
         parts.append(part)
     head = orjson.dumps({"form": form, "arrays": arrays})
     return b"".join((len(head).to_bytes(4, "little"), head, *parts))
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{type(value).__name__} is no text")
+    return str(value)
 
 
 def load_run(payload: bytes) -> tuple[dict[str, np.ndarray], str]:

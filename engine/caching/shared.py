@@ -77,11 +77,14 @@ class SharedTier:
 
     # for runs
 
-    def ticket(self, group: str) -> Ticket:
-        """For a run that begins now; with no prefix while the store is not to be asked."""
+    def ticket(self, group: str, made_by: bytes = b"") -> Ticket:
+        """For a run that begins now; with no prefix while the store is not to be asked.
+
+        made_by: what computes it, as in shared_keys.py.
+        """
         mark, epochs = self.epochs.mark(group), self.epochs.of(group)
         usable = self.circuit.asks and not self.epochs.owes(group)
-        return Ticket(group, prefix_of(epochs, group) if usable else b"", epochs, mark)
+        return Ticket(group, prefix_of(epochs, group, made_by) if usable else b"", epochs, mark)
 
     def is_current(self, ticket: Ticket) -> bool:
         """False once its model was flushed since the ticket was taken."""
@@ -121,10 +124,13 @@ class SharedTier:
     def _look(
         self, ticket: Ticket, names: Sequence[bytes], expires: bool, *before: Command
     ) -> tuple[list[Payload | None], list[Any]] | None:
-        """Values by their keys, and replies to the commands `before`; None: nothing is known."""
+        """Values by their keys, and replies to the commands `before`; None: nothing is known.
+
+        A reply to one of `before` may be a Refusal: the values are as good without it.
+        """
         fields = (b"HMGET", EPOCHS, ALL, field_of(ticket.group))
         ends = [(b"PTTL", name) for name in names] if expires else []
-        replies = self._ask([fields, *before, (b"MGET", *names), *ends])
+        replies = self._ask([fields, *before, (b"MGET", *names), *ends], len(before))
         if replies is None:
             return None
         if not _are(ticket.epochs, replies[0]):
@@ -133,21 +139,26 @@ class SharedTier:
             self.watch.wake()
             return None
         at = 1 + len(before)
-        left_ms = replies[at + 1 :] or [0] * len(names)
+        left_ms = replies[at + 1 :] or [None] * len(names)
         rows = zip(names, replies[at], left_ms, strict=True)
         return [self._opened(name, value, left) for name, value, left in rows], replies[1:at]
 
-    def _opened(self, name: bytes, value: bytes | None, left_ms: int) -> Payload | None:
-        if value is None:
+    def _opened(self, name: bytes, value: bytes | None, left_ms: int | None) -> Payload | None:
+        """left_ms: as PTTL says it, None where that was not asked."""
+        if value is None or (left_ms is not None and left_ms <= 0):
+            # What has no end, or has ended since, is not kept for ever here.
             return None
         content = opened(name, value)
         if content is None:
             self.counts.refused += 1
             return None
-        return Payload(content, max(0, left_ms) / 1e3)
+        return Payload(content, (left_ms or 0) / 1e3)
 
-    def _ask(self, commands: Sequence[Command]) -> list[Any] | None:
-        """Replies within the budget, or None; the circuit is told which."""
+    def _ask(self, commands: Sequence[Command], spared: int) -> list[Any] | None:
+        """Replies within the budget, or None; the circuit is told which.
+
+        spared: so many commands after the first may be refused.
+        """
         if not self.circuit.asks:
             return None
         link = self.links.take()
@@ -167,7 +178,8 @@ class SharedTier:
         finally:
             self.links.give(link)
             self._took_ns.append(time.perf_counter_ns() - began_ns)
-        refusal = next((reply for reply in replies if isinstance(reply, Refusal)), None)
+        needed = (*replies[:1], *replies[1 + spared :])
+        refusal = next((reply for reply in needed if isinstance(reply, Refusal)), None)
         if refusal is not None:
             self.counts.errors += 1
             self.circuit.failed(str(refusal))

@@ -22,6 +22,7 @@ LEAST_RUN_S = 0.02
 RUNS_WAITED = 2.0
 MOST_WAIT_S = 2.0
 LEAST_LOOK_S, MOST_LOOK_S = 0.002, 0.025
+TAKEN = b"OK"
 Look = Callable[..., tuple[list[Payload | None], list[Any]] | None]
 
 
@@ -59,11 +60,13 @@ class Claims:
             (payload,), (taken,) = looked
             if payload is not None:
                 self._counts.found += 1
-                ticket.claim = claim if taken is not None else b""
+                ticket.claim = claim if taken == TAKEN else b""
                 return payload
-            if taken is not None:
+            if taken == TAKEN:
                 self._counts.led += 1
                 ticket.claim = claim
+            if taken is not None:
+                # Refused, where not taken: a store that takes no claim has nobody to wait for.
                 return None
             if self._monotonic() + look_s > end_s:
                 self._counts.lapsed += 1

@@ -11,6 +11,7 @@ is raised to what is known, so that no value from before a flush has a key again
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -23,6 +24,13 @@ from engine.files import write_atomically
 ALL = "*"
 MOST_FIELDS = 1000
 """A flush of one model more is a flush of everything."""
+MOST_STORED = 2 * MOST_FIELDS
+"""A store's, which servers that know different models may fill together."""
+EPOCHS_END = 2**53
+"""Beyond, the store's scripts would round them."""
+MOST_DIGITS = 16
+FIELD = re.compile(r"m:[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
+"""As models may be named."""
 
 
 def field_of(group: str | None) -> str:
@@ -33,6 +41,30 @@ def field_of(group: str | None) -> str:
 def group_of(field: str) -> str | None:
     """The inverse of `field_of`."""
     return None if field == ALL else field.removeprefix("m:")
+
+
+def _is_field(field: str) -> bool:
+    return field == ALL or FIELD.fullmatch(field) is not None
+
+
+def is_epoch(epoch: object) -> bool:
+    """Whether it may be one."""
+    return isinstance(epoch, int) and 0 <= epoch < EPOCHS_END
+
+
+def stored_epochs(flat: object) -> dict[str, int]:
+    """A store's hash of epochs, from fields and values by turns. Raises ValueError for others."""
+    if not isinstance(flat, list) or len(flat) > 2 * MOST_STORED:
+        raise ValueError("a list of at most so many")
+    found = {}
+    for name, text in zip(flat[::2], flat[1::2], strict=True):
+        if not (isinstance(name, bytes) and isinstance(text, bytes) and len(text) <= MOST_DIGITS):
+            raise ValueError("a field or its epoch is too long or no text")
+        field, epoch = name.decode(), int(text)
+        if not (_is_field(field) and is_epoch(epoch) and text == b"%d" % epoch):
+            raise ValueError("a field that is no model's, or no epoch")
+        found[field] = epoch
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +100,13 @@ class Epochs:
             return False
         try:
             kept = orjson.loads(self._path.read_bytes())
-            self._known = {str(field): int(value) for field, value in kept["known"].items()}
-            self._owed = {str(field): 0 for field in kept["owed"]}
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            known = {str(field): int(value) for field, value in kept["known"].items()}
+            owed = {str(field): 0 for field in kept["owed"]}
+        except (OSError, ArithmeticError, ValueError, KeyError, TypeError, AttributeError):
             return False
+        if not all(map(_is_field, (*known, *owed))) or not all(map(is_epoch, known.values())):
+            return False
+        self._known, self._owed = known, owed
         return True
 
     def _save(self) -> None:
@@ -81,7 +116,7 @@ class Epochs:
             self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             kept = {"known": self._known, "owed": sorted(self._owed)}
             write_atomically(self._path, orjson.dumps(kept))
-        except OSError:
+        except (OSError, TypeError, ValueError):
             # A full disk loses what a restart would need; flushes go on.
             return
 
@@ -122,7 +157,8 @@ class Epochs:
         """The field that a flush goes to."""
         field = field_of(group)
         full = len(self._known) >= MOST_FIELDS and field not in self._known
-        return ALL if full else field
+        # A field that no server reads would hide the others.
+        return ALL if full or not _is_field(field) else field
 
     def owe(self, field: str) -> int:
         """From now on nothing of it is read, until the store was told; returns its serial."""

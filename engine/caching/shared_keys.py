@@ -1,11 +1,13 @@
 """Names and values in a shared store.
 
     pyrometer:1:epochs                         hash, see shared_epochs.py
-    pyrometer:1:<all>.<own>:<model>:<result>   a value: BLAKE2b-128(key + payload) + payload
+    pyrometer:1:<all>.<own>:<model>:<made by>:<result>
+                                               a value: BLAKE2b-128(key + payload) + payload
     pyrometer:1:claim:<its key>                whose run is under way, see shared_claims.py
 
-`<all>` and `<own>` are the epochs of everything and of the model; `<result>` is the result's key,
-which digests the model's bytes. A value copied under another key is refused with the rest.
+`<all>` and `<own>` are the epochs of everything and of the model; `<made by>` digests what
+computes it: versions, tolerance, providers, forms. `<result>` is the result's key, which digests
+the model's bytes. A value copied under another key is refused with the rest.
 """
 
 from __future__ import annotations
@@ -18,9 +20,10 @@ EPOCHS = NAMES + b"epochs"
 DIGEST_BYTES = 16
 
 
-def prefix_of(epochs: tuple[int, int], group: str) -> bytes:
-    """What keys of a model's values begin with."""
-    return b"%b%d.%d:%b:" % (NAMES, *epochs, group.encode())
+def prefix_of(epochs: tuple[int, int], group: str, made_by: bytes = b"") -> bytes:
+    """What keys of a model's values begin with. made_by: see the module; b"" says nothing."""
+    begun = b"%b%d.%d:%b:" % (NAMES, *epochs, group.encode())
+    return b"%b%b:" % (begun, made_by) if made_by else begun
 
 
 def claim_of(key: bytes) -> bytes:

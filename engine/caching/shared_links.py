@@ -3,7 +3,8 @@
     Links.take() -> Link.ask(commands, within_s) -> Links.give(link)
 
 The package redis makes and authenticates each connection; what is asked of one is written and
-read here, so that a budget holds for a question as a whole and nothing is tried twice.
+read here, so that a budget holds for a question as a whole and nothing is tried twice. See
+shared_bounds.py.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+from engine.caching.shared_bounds import bounded
 from engine.errors import ConfigurationError, without_folders
 
 IDLE_S = 60.0
@@ -51,21 +53,19 @@ class Link:
         connection = self._connection
         self.usable = False
         try:
+            connection.bounds.begin(end_s)
             connection.send_packed_command(connection.pack_commands(commands), check_health=False)
-            replies = [self._reply(end_s) for _ in commands]
-        except (self._errors.RedisError, OSError) as error:
+            replies = [self._reply() for _ in commands]
+        except Exception as error:
+            # Also what the package's reader raises for bytes that are no reply.
             self.close()
             raise Away(words_of(error), late=isinstance(error, self._errors.TimeoutError)) from None
         self.usable = True
         return replies
 
-    def _reply(self, end_s: float) -> Any:
-        left_s = end_s - time.monotonic()
-        if left_s <= 0:
-            # What has come already is read: the time was lost in this process.
-            left_s = 1e-4
+    def _reply(self) -> Any:
         try:
-            return self._connection.read_response(timeout=left_s, disconnect_on_error=False)
+            return self._connection.read_response(disconnect_on_error=False)
         except self._errors.ResponseError as error:
             return Refusal(words_of(error))
 
@@ -73,7 +73,7 @@ class Link:
         self.usable = False
         try:
             self._connection.disconnect()
-        except (self._errors.RedisError, OSError):
+        except Exception:
             return
 
 
@@ -128,7 +128,7 @@ class Links:
             self._readers += reads
         try:
             return self._connected(reads)
-        except (self._errors.RedisError, OSError) as error:
+        except Exception as error:
             with self._lock:
                 self.open -= 1
                 self.used -= 1
@@ -138,8 +138,13 @@ class Links:
 
     def _connected(self, reads: bool) -> Link:
         connection = self._kind(**self._given)
-        connection.connect()
-        return Link(connection, self._errors, reads)
+        link = Link(connection, self._errors, reads)
+        try:
+            connection.connect()
+        except Exception:
+            link.close()
+            raise
+        return link
 
     def fill(self) -> None:
         """Open what was wanted and not there, one at a time; for whoever may wait. Raises Away."""
@@ -179,7 +184,7 @@ def _maker_of(url: str) -> tuple[Any, dict[str, Any], Any]:
         ) from None
     try:
         given = redis.connection.parse_url(url)
-        kind = given.pop("connection_class", redis.Connection)
+        kind = bounded(given.pop("connection_class", redis.Connection))
         given |= {
             "protocol": 2,
             "decode_responses": False,

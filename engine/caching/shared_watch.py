@@ -10,17 +10,19 @@ half a second costs the store less than a subscriber's buffer.
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable
 from typing import Any
 
 from engine.caching.shared_circuit import Circuit
-from engine.caching.shared_epochs import Epochs, group_of
+from engine.caching.shared_epochs import Epochs, group_of, is_epoch, stored_epochs
 from engine.caching.shared_keys import EPOCHS
 from engine.caching.shared_links import CONNECT_S, Away, Link, Links, Refusal
 from engine.supervised import Supervised
 
+log = logging.getLogger(__name__)
 WATCH_S = 0.25
 LEAST_PAUSE_S = 0.02
 """Between looks, however often it is woken."""
@@ -46,6 +48,9 @@ class Watch:
         self._links, self._circuit, self._epochs = links, circuit, epochs
         self._flushed, self._budget_s = flushed, budget_s
         self._link: Link | None = None
+        self._pending: dict[str | None, bool] = {}
+        """Flushes by others that are not done yet, and whether their failure was said."""
+        self._said = False
         self._woken, self._stop = threading.Event(), False
         self._looked = threading.Condition()
         self.thread = Supervised("shared-watch", self._run)
@@ -82,6 +87,7 @@ class Watch:
 
     def look(self) -> None:
         """Once: probe where the circuit is open, tell, follow, open what connections lack."""
+        self._pass_on()
         try:
             if not self._circuit.asks:
                 self._begin_anew()
@@ -120,29 +126,51 @@ class Watch:
 
     def _follow(self, link: Link) -> None:
         """See what others flushed, and repair a store that knows less than this server."""
-        flat = _reply(link, (b"HGETALL", EPOCHS))
-        stored = {}
-        for field, epoch in zip(flat[::2], flat[1::2], strict=True):
-            try:
-                stored[field.decode()] = int(epoch)
-            except ValueError:
-                raise Away(f"{EPOCHS.decode()} holds what is no epoch") from None
+        try:
+            stored = stored_epochs(_reply(link, (b"HGETALL", EPOCHS)))
+        except ValueError:
+            raise Away(f"{EPOCHS.decode()} holds what is no epoch") from None
         followed = self._epochs.follow(stored)
+        self._pending |= dict.fromkeys(followed.flushed, False)
+        self._pass_on()
         for field, epoch in followed.behind.items():
-            _reply(link, (b"EVAL", RAISE, 1, EPOCHS, field, epoch))
-        for group in followed.flushed:
-            self._flushed(group)
+            (reply,) = link.ask([(b"EVAL", RAISE, 1, EPOCHS, field, epoch)], CONNECT_S)
+            if isinstance(reply, Refusal) and not self._said:
+                # Nothing older is found meanwhile: look-ups check the store's epochs.
+                log.warning("the store does not raise its epochs: %s; said once", reply)
+                self._said = True
+
+    def _pass_on(self) -> None:
+        """Flushes by others, each until it was done: the store's word of it comes only once."""
+        for group, said in tuple(self._pending.items()):
+            try:
+                self._flushed(group)
+            except Exception:
+                if not said:
+                    log.exception("a flush by another server failed and is tried again")
+                self._pending[group] = True
+            else:
+                del self._pending[group]
 
     def _tell(self, link: Link) -> None:
         """Tell the store of flushes that it was not told of."""
         for field, serial in tuple(self._epochs.owed.items()):
             known = self._epochs.known(field)
-            epoch = _reply(link, (b"HINCRBY", EPOCHS, field, 1))
+            epoch = _raised(link, field, 1)
             if epoch <= known:
-                epoch = _reply(link, (b"HINCRBY", EPOCHS, field, known + 1 - epoch))
+                epoch = _raised(link, field, known + 1 - epoch)
             self._epochs.told(field, epoch, serial)
             if epoch > known + 1:
-                self._flushed(group_of(field))
+                self._pending[group_of(field)] = False
+                self._pass_on()
+
+
+def _raised(link: Link, field: str, by: int) -> int:
+    """A field's epoch after it was raised. Raises Away, for what is no epoch too."""
+    epoch: int = _reply(link, (b"HINCRBY", EPOCHS, field, by))
+    if not is_epoch(epoch):
+        raise Away(f"{EPOCHS.decode()} holds what is no epoch")
+    return epoch
 
 
 def _reply(link: Link, command: tuple[Any, ...], within_s: float = CONNECT_S) -> Any:

@@ -20,6 +20,8 @@ from engine.supervised import Supervised
 
 log = logging.getLogger(__name__)
 MOST_TOGETHER = 64
+TOGETHER_BYTES = 1 << 20
+"""A trip with about so much ends: it must be there in CONNECT_S."""
 QUEUED_BYTES = 32 << 20
 """Results that wait, as they are in memory."""
 
@@ -42,7 +44,7 @@ class Writer:
         self.problem: str | None = None
         self._links, self._circuit, self._counts = links, circuit, counts
         self._queue: queue.Queue[Offer | None] = queue.Queue(limit)
-        self._waiting_bytes = 0
+        self._waiting_bytes, self._said = 0, False
         self._lock = threading.Lock()
         self._link: Link | None = None
         self.thread = Supervised("shared-writer", self._run)
@@ -71,8 +73,8 @@ class Writer:
 
     def _run(self) -> None:
         while (first := self._queue.get()) is not None:
-            offers, ends = [first], False
-            while len(offers) < MOST_TOGETHER and not ends:
+            offers, size_bytes, ends = [first], first.size_bytes, False
+            while len(offers) < MOST_TOGETHER and size_bytes < TOGETHER_BYTES and not ends:
                 try:
                     following = self._queue.get_nowait()
                 except queue.Empty:
@@ -81,8 +83,9 @@ class Writer:
                     ends = True
                 else:
                     offers.append(following)
+                    size_bytes += following.size_bytes
             with self._lock:
-                self._waiting_bytes -= sum(offer.size_bytes for offer in offers)
+                self._waiting_bytes -= size_bytes
             self._write(offers)
             if ends:
                 break
@@ -96,8 +99,12 @@ class Writer:
                 made = _commands(offer)
             except Exception:
                 # An answer that cannot be made bytes of is not shared; the others are.
-                log.exception("a result could not be shared")
+                if not self._said:
+                    log.exception("a result could not be shared; said once")
+                    self._said = True
                 self._counts.dropped += 1
+                made = [] if not offer.claim else [(b"DEL", offer.claim)]
+                commands += made
                 continue
             values += offer.make_payload is not None
             commands += made

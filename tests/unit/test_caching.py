@@ -212,6 +212,12 @@ def test_answers_go_to_bytes_and_back(array: np.ndarray) -> None:
         assert not outputs[name].flags.writeable
 
 
+@pytest.mark.parametrize("value", [None, 1, 1.5, b"a"])
+def test_text_that_is_none_is_made_no_text_of(value: object) -> None:
+    with pytest.raises(TypeError, match="is no text"):
+        dump_run({"out": np.array(["a", value], dtype=object)}, "a form")
+
+
 @pytest.mark.parametrize("payload", [b"", b"\x05\x00\x00\x00{}", pickle.dumps({}), b"\xff" * 40])
 def test_bytes_that_are_no_answer_are_refused(payload: bytes) -> None:
     with pytest.raises(ValueError, match="not an answer"):

@@ -118,6 +118,30 @@ def test_a_flush_forgets_what_waits_to_be_written_too(tier: DiskTier) -> None:
     assert tier.read(b"1") is None
 
 
+def test_a_group_s_flush_that_finds_the_queue_full_forgets_what_waits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(disks, "MAX_QUEUED", 2)
+    tier = DiskTier(tmp_path / "cache", 10_000_000)
+    go, began = threading.Event(), threading.Event()
+
+    def slow() -> bytes:
+        began.set()
+        go.wait(10)
+        return b"slow"
+
+    tier.offer(b"0", slow, "m")
+    assert began.wait(10)
+    tier.offer(b"1", lambda: b"payload", "m")
+    tier.offer(b"2", lambda: b"payload", "m")
+    tier.clear("m")
+    go.set()
+    until(lambda: tier.figures()["queued"] == 0, 5, "what waited was looked at")
+    keep(tier, b"3")
+    assert [tier.read(key) for key in (b"0", b"1", b"2", b"3")] == [None, None, None, b"payload"]
+    tier.close(5)
+
+
 def test_one_group_is_forgotten_and_what_waits_of_others_is_written(tier: DiskTier) -> None:
     keep(tier, b"a", "one")
     keep(tier, b"b", "two")
