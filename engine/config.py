@@ -166,7 +166,7 @@ class Settings:
         1.0, "processors that Ray sets aside for a replica", low=0.0, high=256.0
     )
     ray_timeout_s: float = _setting(
-        5.0, "longest a replica may take for a batch before another is asked", unit="s", low=0.1
+        5.0, "longest a replica may take for a batch before it is answered here", unit="s", low=0.1
     )
     ray_in_flight: int = _setting(
         8, "batches on their way to replicas at once; others wait", low=1, high=256

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+import re
 import statistics
 import time
 from pathlib import Path
@@ -19,7 +20,9 @@ from engine.errors import ModelFailed
 from engine.executors import placement
 from engine.executors.placement import Placement
 from engine.executors.remote import RemoteLost
+from engine.files import write_atomically
 from engine.models.loaded import LoadedModel
+from engine.models.plan import NO_LIMIT, Plan
 from engine.sent import Calls
 
 log = logging.getLogger(__name__)
@@ -41,6 +44,19 @@ LONGEST_SOCKET_FOLDER = 40
 def timeout_s(settings: Settings) -> float:
     """Longest a batch may be on its way, all tries together."""
     return (1 + RETRIES) * settings.ray_timeout_s + 1
+
+
+def most_rows_of(plan: Plan, settings: Settings) -> int:
+    """Rows of the largest batch that is sent: expected to take half of what one try may.
+
+    The plan's times, extrapolated by rows; a plan without times sets no limit.
+    """
+    most, limit_us = NO_LIMIT, settings.ray_timeout_s * 1e6 / 2
+    for rows, run_us in sorted(plan.served_us.items()):
+        if run_us > limit_us:
+            return min(most, rows - 1)
+        most = int(min(NO_LIMIT, rows * limit_us / max(run_us, 1e-3)))
+    return most
 
 
 def config_of(settings: Settings, folder: Path) -> dict[str, Any]:
@@ -71,7 +87,7 @@ def _replicas_of(settings: Settings) -> dict[str, Any]:
         "max_ongoing": MAX_ONGOING,
         "in_flight": settings.ray_in_flight,
         "health_period_s": 5.0,
-        "health_timeout_s": 30.0,
+        "health_timeout_s": max(30.0, 2 * settings.ray_timeout_s),
     }
 
 
@@ -155,11 +171,14 @@ def _identity(folder: Path) -> str:
     """Tells this server's deployments from others' in the namespace; kept in its state."""
     path = folder / "identity"
     try:
-        return path.read_text()[:8]
+        found = path.read_text(errors="replace").strip()
     except OSError:
-        name = os.urandom(4).hex()
-        path.write_text(name)
-        return name
+        found = ""
+    if re.fullmatch("[0-9a-f]{8}", found):
+        return found
+    name = os.urandom(4).hex()
+    write_atomically(path, name.encode())
+    return name
 
 
 def _session_folder(folder: Path) -> str:

@@ -17,7 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from engine.deploying import Deployer, config_of, timeout_s
+from engine.deploying import Deployer, config_of, most_rows_of, timeout_s
 from engine.errors import ConfigurationError, ModelFailed, PyrometerError, UnknownModel
 from engine.executors.placement import WORTH, Placement, write_words
 from engine.executors.ray_link import UP, Link, nothing_at
@@ -34,6 +34,8 @@ log = logging.getLogger(__name__)
 LOOK_EVERY_S, PROBE_EVERY_S = 0.5, 0.25
 DEPLOYS_AT_ONCE = 4
 LEAST_PAUSE_S, LONGEST_PAUSE_S = 5.0, 60.0
+GONE_S = 30.0
+"""Replicas that answer no sample for so long are deployed anew: their deployment may be gone."""
 STACKS = "ray replica"
 RACE_S = 0.05
 """A request that was found quick a moment ago has begun by then."""
@@ -44,6 +46,8 @@ class Placed:
     """One version that serves. app: its deployment; "" where it has none.
 
     starts: which bridge it was deployed through. quick_rows: what the model had before.
+    older: deployments of what it had before, to be removed once it has another. lost_s: when
+    its replicas first answered no sample, monotonic; None while they do.
     """
 
     model: LoadedModel
@@ -51,6 +55,8 @@ class Placed:
     choice: str = AUTO
     state: str = LOCAL
     app: str = ""
+    older: frozenset[str] = frozenset()
+    lost_s: float | None = None
     sent: Sent | None = None
     starts: int = 0
     quick_rows: int = 0
@@ -151,13 +157,24 @@ class RemoteModels:
                 due.append((key, model, choice, placed))
         if due:
             with ThreadPoolExecutor(DEPLOYS_AT_ONCE, thread_name_prefix="ray-deploy") as pool:
-                list(pool.map(lambda one: self._place(*one), due))
-            words = {k: f"runs {_where(p)}: {p.placement.reason}" for k, p in self._placed.items()}
-            write_words(self.folder, words)
-        for key in [key for key in self._placed if key not in serving]:
-            placed = self._placed.pop(key)
-            self._take_home(placed, LOCAL, "")
-            self._forget(placed.app)
+                list(pool.map(lambda one: self._try_to_place(*one), due))
+            self._write_words()
+        for key, placed in list(self._placed.items()):
+            if key not in serving:
+                del self._placed[key]
+                self._take_home(placed, LOCAL, "")
+                in_use = {other.app for other in self._placed.values()}
+                for app in {placed.app, *placed.older} - in_use:
+                    self._forget(app)
+
+    def _write_words(self) -> None:
+        placed = list(self._placed.items())
+        try:
+            write_words(
+                self.folder, {k: f"runs {_where(p)}: {p.placement.reason}" for k, p in placed}
+            )
+        except OSError as error:
+            log.warning("where models run was not written down: %s", error)
 
     def probe(self) -> None:
         """Ask the replicas of those that answer here meanwhile."""
@@ -167,9 +184,36 @@ class RemoteModels:
 
     def _is_due(self, placed: Placed) -> bool:
         """Whether a version that Ray should run is to be deployed now."""
-        if placed.placement.where != RAY or placed.sent is not None:
+        if placed.placement.where != RAY:
             return False
-        return placed.starts != self.link.starts or time.monotonic() >= placed.again_s
+        if placed.starts != self.link.starts:
+            return True
+        now_s = time.monotonic()
+        if placed.sent is None:
+            return now_s >= placed.again_s
+        lost_s = placed.lost_s
+        return placed.sent.resting and lost_s is not None and now_s - lost_s > GONE_S
+
+    def _try_to_place(
+        self, key: tuple[str, str], model: LoadedModel, choice: str, before: Placed | None
+    ) -> None:
+        """One model that cannot be placed, for whatever reason, must not hinder the others."""
+        try:
+            self._place(key, model, choice, before)
+        except Exception as error:
+            log.exception("%s %s was not placed", model.name, model.version)
+            if self._placed.get(key) is not before:
+                return  # it was, and what came after it failed
+            placed = Placed(
+                model, Placement(RAY, "it could not be placed"), choice, starts=self.link.starts
+            )
+            placed.quick_rows, placed.older = model.quick_rows, self._older_of(before)
+            if before is not None:
+                self._take_home(before, LOCAL, "")
+                if before.model is model:
+                    placed.pause_s, placed.quick_rows = before.pause_s, before.quick_rows
+            _has_failed(placed, error)
+            self._placed[key] = placed
 
     def _place(
         self, key: tuple[str, str], model: LoadedModel, choice: str, before: Placed | None
@@ -185,34 +229,46 @@ class RemoteModels:
             placed.pause_s = before.pause_s
             placed.quick_rows = before.quick_rows
         older = self._older(key, before)
+        was_lost = False
+        if before is not None and before.model is model and before.sent is not None:
+            was_lost = before.lost_s is not None
+            self._take_home(before, LOCAL, "")
         if decided.where == RAY:
-            self._deploy(placed, older)
+            self._deploy(placed, older, was_lost)
+            if placed.sent is None:
+                placed.older = self._older_of(before)
         self._placed[key] = placed
         if before is None or before.model is not model:
             name = f"{model.name} {model.version}"
             self._event("ray", f"{name} runs {_where(placed)}: {decided.reason}")
         if placed.sent is not None or decided.where == LOCAL:
             if before is not None and before.sent is not None:
-                is_other = before.model is not model or decided.where == LOCAL
-                if is_other:
-                    self._take_home(before, LOCAL, "")
+                self._take_home(before, LOCAL, "")
             for app in older - {placed.app}:
                 self._forget(app)
 
     def _older(self, key: tuple[str, str], before: Placed | None) -> set[str]:
         """Deployments of this model that a new one is to replace."""
-        others = [p for k, p in self._placed.items() if k[0] == key[0]]
-        return {p.app for p in [*others, *([before] if before else [])] if p.app}
+        others = [p for k, p in list(self._placed.items()) if k[0] == key[0]]
+        return {p.app for p in others if p.app} | self._older_of(before)
 
-    def _deploy(self, placed: Placed, older: set[str]) -> None:
-        """Ship, and send its rows there once replicas are healthy; a failure waits and is told."""
+    @staticmethod
+    def _older_of(before: Placed | None) -> frozenset[str]:
+        """What is left to remove of the same version's content before."""
+        if before is None:
+            return frozenset()
+        return before.older | ({before.app} if before.app else set())
+
+    def _deploy(self, placed: Placed, older: set[str], was_lost: bool = False) -> None:
+        """Ship, and send its rows there once replicas are healthy; a failure waits and is told.
+
+        was_lost: its replicas answered no sample; they are to answer one before requests go there.
+        """
         model = placed.model
         try:
             placed.app = self._deployer.deploy(model, older)
         except (RemoteLost, PyrometerError, OSError) as error:
-            placed.state, placed.problem = "failed", str(error)[:300]
-            placed.again_s = time.monotonic() + placed.pause_s
-            placed.pause_s = min(LONGEST_PAUSE_S, 2 * placed.pause_s)
+            _has_failed(placed, error)
             log.warning("%s %s is not on Ray: %s", model.name, model.version, error)
             return
         placed.sent = Sent(
@@ -223,7 +279,9 @@ class RemoteModels:
             self._here,
             timeout_s(self._settings),
             lambda why: self._event("ray", f"{model.name} answers here: {why[:200]}"),
+            most_rows_of(model.plan, self._settings),
         )
+        placed.sent.resting = was_lost
         placed.state, placed.pause_s = "healthy", LEAST_PAUSE_S
         model.quick_rows = 0
         time.sleep(RACE_S)
@@ -232,16 +290,24 @@ class RemoteModels:
     def _probe(self, placed: Placed) -> None:
         """Ask replicas that were lost with a sample row; what they answer again is sent again."""
         sent, model = placed.sent, placed.model
-        assert sent is not None
+        if sent is None:
+            return  # it was taken home meanwhile
         rows = model.signature.fixed_rows or 1
         try:
             sent.ask(
                 model.signature.bind(model.sample_rows(rows)), (model.signature.outputs[0].name,)
             )
-        except RemoteLost as lost:
-            placed.state, placed.problem = "away", str(lost)[:300]
+        except Exception as lost:
+            if not isinstance(lost, RemoteLost):
+                log.exception("%s was not asked", placed.app)
+            if placed.sent is sent:
+                placed.state, placed.problem = "away", str(lost)[:300]
+            if placed.lost_s is None:
+                placed.lost_s = time.monotonic()
             return
-        placed.state, placed.problem = "healthy", ""
+        if placed.sent is not sent:
+            return
+        placed.state, placed.problem, placed.lost_s = "healthy", "", None
         sent.resting = False
         self._event("ray", f"{model.name} is answered by its replicas again")
 
@@ -317,9 +383,17 @@ class RemoteModels:
             if again.sent is None:
                 raise ModelFailed(f"{model}: {again.problem}")
             self._placed[key] = again
-            self._forget(placed.app)
+            for app in self._older_of(placed) - {again.app}:
+                self._forget(app)
         self._event("ray", f"{model}'s replicas were begun anew")
         return {"model": model, "app": again.app}
+
+
+def _has_failed(placed: Placed, error: Exception) -> None:
+    """Said so, and tried again after a pause, the next time after a longer one."""
+    placed.state, placed.problem = "failed", str(error)[:300]
+    placed.again_s = time.monotonic() + placed.pause_s
+    placed.pause_s = min(LONGEST_PAUSE_S, 2 * placed.pause_s)
 
 
 def _where(placed: Placed) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -15,8 +16,10 @@ from engine.executors.frames import Message
 from engine.executors.remote import RemoteLost
 from engine.executors.scheduler import Job, Scheduler
 from engine.models.loaded import LoadedModel, Run
+from engine.models.plan import NO_LIMIT
 from engine.telemetry.histogram import BUCKETS, buckets_of, percentiles_ms
 
+log = logging.getLogger(__name__)
 MOST_REPLICAS = 256
 """Replicas whose figures are kept; the one seen longest ago goes first."""
 
@@ -30,7 +33,8 @@ class Calls(Protocol):
 @dataclass(slots=True)
 class SentCounts:
     """Since start. sent: batches answered by replicas. kept_home: whose rows the shipped forms do
-    not answer. retries: tries after the first. fallbacks: batches that no replica answered.
+    not answer, or that would take too long for one try. retries: tries after the first.
+    fallbacks: batches that no replica answered.
     """
 
     sent: int = 0
@@ -109,7 +113,8 @@ class Sent:
     """Stands in for `LoadedModel.run`; raises as that does.
 
     here: permits for runs at home, as many as there are CPU slots. on_lost: told why when no
-    replica answered; until `resting` is reset, everything runs at home.
+    replica answered; until `resting` is reset, everything runs at home. most_rows: of a batch
+    that is sent; a larger one would be lost only because it takes long.
     """
 
     def __init__(
@@ -121,11 +126,13 @@ class Sent:
         here: threading.Semaphore,
         timeout_s: float,
         on_lost: Callable[[str], None],
+        most_rows: int = NO_LIMIT,
     ) -> None:
         self.model, self.app = model, app
         self.resting = False
         self._calls, self._figures = calls, figures
         self._here, self._timeout_s, self._on_lost = here, timeout_s, on_lost
+        self._most_rows, self._raised = most_rows, False
         self._waited = threading.local()
 
     def __call__(self, inputs: Mapping[str, np.ndarray], outputs: tuple[str, ...]) -> Run:
@@ -134,7 +141,7 @@ class Sent:
         model, counts = self.model, self._figures.counts
         if self.resting or model.tap is not None:
             return self._at_home(inputs, outputs)
-        if not model.is_plain(inputs, outputs):
+        if _rows(inputs) > self._most_rows or not model.is_plain(inputs, outputs):
             counts.kept_home += 1
             return self._at_home(inputs, outputs)
         began_ns = time.perf_counter_ns()
@@ -147,6 +154,12 @@ class Sent:
             if not rested:
                 self._on_lost(str(lost))
             run = None
+        except Exception:
+            # Nothing is known to raise here; a caller must not hear of it if something does.
+            counts.fallbacks += 1
+            if not self._raised:
+                log.exception("%s was not asked; told once", self.app)
+            self._raised, run = True, None
         finally:
             counts.in_flight -= 1
         if run is None:
@@ -177,6 +190,9 @@ class Sent:
             arrays, form = load_run(data)
         except ValueError as error:
             raise RemoteLost(str(error)) from None
+        rows = _rows(inputs)
+        if set(arrays) != set(outputs) or any(len(a) != rows for a in arrays.values()):
+            raise RemoteLost(f"a replica of {self.app} answered something else than it was asked")
         counts.sent += 1
         self._waited.ns = taken_ns - int(head["run_ns"])
         return Run(arrays, form)
@@ -190,6 +206,10 @@ class Sent:
     def _at_home(self, inputs: Mapping[str, np.ndarray], outputs: tuple[str, ...]) -> Run:
         with self._here:
             return self.model.run(inputs, outputs)
+
+
+def _rows(inputs: Mapping[str, np.ndarray]) -> int:
+    return len(next(iter(inputs.values())))
 
 
 class Switch:

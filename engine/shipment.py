@@ -11,6 +11,7 @@ from engine.caching.payload import dump_run
 from engine.models.backends import onnx_backend
 from engine.models.loaded import LoadedModel
 from engine.models.plan_store import LIBRARIES, OPTIONAL_LIBRARIES, verify_files
+from engine.models.signature import holds_nan
 from engine.version import VERSION
 
 ARTEFACT = "artefact.onnx"
@@ -27,6 +28,8 @@ class Shipment(NamedTuple):
 
 def obstacle(model: LoadedModel) -> str | None:
     """Why a model cannot be shipped, in words; None where it can."""
+    if _sample_is_anothers(model):
+        return "its sample row holds NaN, which its shipped forms do not answer"
     size_bytes = 0
     for form in {form for _, form in model.plan.ranges}:
         candidate = model.plan.candidate(form)
@@ -39,6 +42,15 @@ def obstacle(model: LoadedModel) -> str | None:
     if size_bytes > MOST_BYTES:
         return f"its files take {size_bytes:,} bytes; at most {MOST_BYTES:,} are shipped"
     return None
+
+
+def _sample_is_anothers(model: LoadedModel) -> bool:
+    """Whether replicas could not answer the sample row that tells whether they are healthy."""
+    plan, signature = model.plan, model.signature
+    if not any(plan.candidate(form).finite_only for _, form in plan.ranges):
+        return False
+    row = signature.bind(model.sample_rows(signature.fixed_rows or 1))
+    return any(holds_nan(row[name]) for name in signature.nan_inputs)
 
 
 def pack(model: LoadedModel) -> Shipment:

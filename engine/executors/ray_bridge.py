@@ -24,7 +24,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from engine.executors.frames import Message, frame_of, read_frame, read_frame_async
+from engine.executors.frames import BadFrame, Message, frame_of, read_frame, read_frame_async
 from engine.executors.ray_link import nothing_at
 from engine.executors.ray_serve import ECHO, App, Apps, Failed, cluster, drain_node
 
@@ -39,6 +39,8 @@ MOST_REFUSED = 2
 PAUSE_S = 0.05
 DEPLOYS_AT_ONCE = 4
 DRAIN_TRIES = 3
+NO_FRAME = (BadFrame, TypeError)
+"""What an answer that is too large, or is no JSON, raises."""
 QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_DEDUP_LOGS": "0",
@@ -75,15 +77,20 @@ class Bridge:
         await self._say({"op": "up"})
         reports = asyncio.create_task(self._report_forever())
         try:
-            while (message := await read_frame_async(reader)) is not None:
-                if message[0]["op"] == "end":
-                    break
-                task = asyncio.create_task(self._answer(message))
-                self._tasks.add(task)
-                task.add_done_callback(self._tasks.discard)
+            await self._listen(reader)
+        except BadFrame:
+            return  # the server lives, and its next bridge finds what is deployed
         finally:
             reports.cancel()
-            await asyncio.get_running_loop().run_in_executor(None, self._apps.take_down)
+        await asyncio.get_running_loop().run_in_executor(None, self._apps.take_down)
+
+    async def _listen(self, reader: asyncio.StreamReader) -> None:
+        while (message := await read_frame_async(reader)) is not None:
+            if message[0]["op"] == "end":
+                break
+            task = asyncio.create_task(self._answer(message))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
 
     async def _say(self, head: Mapping[str, Any], payload: bytes = b"") -> None:
         assert self._writer is not None
@@ -104,27 +111,37 @@ class Bridge:
             answer, data = {"failed": str(error)}, b""
         except Exception as error:
             answer, data = {"failed": f"{type(error).__name__}: {_first_line(error)}"}, b""
+        answered = {"op": "answer", "id": head["id"]}
         with contextlib.suppress(ConnectionError):
-            await self._say({**answer, "op": "answer", "id": head["id"]}, data)
+            try:
+                await self._say({**answer, **answered}, data)
+            except NO_FRAME as error:
+                await self._say({"failed": f"no answer to send: {_first_line(error)}", **answered})
 
     async def _run(self, head: Mapping[str, Any], payload: bytes) -> Message:
         """One batch: on a replica, or on others as often as it may be tried again."""
         from ray.exceptions import RayActorError, RaySystemError, TaskCancelledError
+        from ray.serve import exceptions as serve
 
+        lost = (
+            *(RayActorError, RaySystemError, TaskCancelledError),
+            *(serve.BackPressureError, serve.DeploymentUnavailableError),
+            serve.ReplicaUnavailableError,
+        )
         app = self._apps.get(head["app"])
         tries, why = 0, ""
         while tries <= self._config["retries"]:
             if tries:
                 await asyncio.sleep(PAUSE_S * tries)
             tries += 1
-            response = app.handle.run.remote(head["outputs"], payload)
             try:
+                response = app.handle.run.remote(head["outputs"], payload)
                 answer, data = await asyncio.wait_for(_of(response), self._config["try_timeout_s"])
             except TimeoutError:
                 response.cancel()
                 why = f"no answer within {self._config['try_timeout_s']:g} s"
-                continue
-            except (RayActorError, RaySystemError, TaskCancelledError) as error:
+                break  # what took so long here would take as long elsewhere
+            except lost as error:
                 why = f"{type(error).__name__}: {_first_line(error)}"
                 continue
             if answer.get("drained"):
@@ -200,7 +217,11 @@ class Bridge:
             if turn % REPLICAS_EVERY == 0:
                 with contextlib.suppress(TimeoutError):
                     replicas = await asyncio.wait_for(self._look_at_replicas(), LOOK_S)
-            await self._say({"op": "report", **self._cluster, **replicas})
+            try:
+                await self._say({"op": "report", **self._cluster, **replicas})
+            except NO_FRAME:
+                replicas.pop("stacks", None)
+                await self._say({"op": "report", **self._cluster})
             await asyncio.sleep(REPORT_EVERY_S)
 
     async def _lost_cluster(self, answered_s: float) -> str:
@@ -249,6 +270,7 @@ def main(arguments: list[str]) -> int:
     """Be the bridge of the server whose socket was inherited; returns the exit status."""
     descriptor, parent = int(arguments[0]), int(arguments[1])
     _die_with(parent)
+    os.set_inheritable(descriptor, False)
     os.environ.update(QUIET)
     connection = socket.socket(fileno=descriptor)
     unread: Any = connection.makefile("rb", buffering=0)  # what follows is another reader's

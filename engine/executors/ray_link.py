@@ -15,6 +15,7 @@ import contextlib
 import itertools
 import logging
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -156,6 +157,9 @@ class Link:
             try:
                 connection.sendall(data)
             except OSError as error:
+                # Part of a frame may have gone: nothing that follows would be understood.
+                with contextlib.suppress(OSError):
+                    connection.shutdown(socket.SHUT_RDWR)
                 raise RemoteLost(f"the bridge to Ray ended: {error}") from None
 
     def close(self, wait_s: float = END_WAIT_S) -> None:
@@ -177,6 +181,9 @@ class Link:
                     self._connect_once()
             except (OSError, BadFrame, ValueError) as error:
                 self._lost(without_folders(str(error)))
+            except Exception as error:
+                log.exception("the bridge to Ray is begun anew")
+                self._lost(without_folders(f"{type(error).__name__}: {error}"))
             finally:
                 self._end_child()
             if self._monotonic() - began_s > CALM_S:
@@ -188,15 +195,18 @@ class Link:
         """One bridge, from its start to its end."""
         ours, its = socket.socketpair()
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if self._config.get("folder") and not self._config.get("address"):
+            # An embedded Ray leaves its session behind, and the next one makes its own.
+            shutil.rmtree(self._folder / "session", ignore_errors=True)
         with ours, (self._folder / "bridge.log").open("wb") as words:
             self.starts += 1
             with its:
                 self._child = self._spawn(its.fileno(), words)
             ours.settimeout(CONNECT_S)
+            ours.sendall(frame_of({"op": "hello", **self._config}))
             with self._sending:
                 self._socket = ours
             try:
-                self._send(frame_of({"op": "hello", **self._config}))
                 self._listen(ours)
             except RemoteLost as lost:
                 self._lost(str(lost))
@@ -215,7 +225,7 @@ class Link:
                     self._answered(message)
                 case "report":
                     self.report = head
-                    self._on_report(head)
+                    self._tell(self._on_report, head)
                 case "up":
                     connection.settimeout(SILENCE_S)
                     self._set(UP, "")
@@ -231,22 +241,30 @@ class Link:
             waiting.ended.set()
 
     def _lost(self, why: str) -> None:
-        """Whoever waits is told at once."""
         self._set(AWAY, "closed" if self._stop.is_set() else why)
-        with self._lock:
-            waiting, self._waiting = list(self._waiting.values()), {}
-        for one in waiting:
-            one.ended.set()
 
     def _set(self, state: str, problem: str) -> None:
+        """Whoever waits for an answer that cannot come is told first."""
+        waiting: list[_Waiting] = []
         with self._lock:
             changes = state != self.state
             self.state, self.problem = state, problem
             if changes:
                 self.since_s = time.time()
+            if state == AWAY:
+                waiting, self._waiting = list(self._waiting.values()), {}
+        for one in waiting:
+            one.ended.set()
         if changes:
             log.info("Ray is %s%s", state, f": {problem}" if problem else "")
-            self._on_change(state)
+            self._tell(self._on_change, state)
+
+    def _tell(self, whom: Callable[[Any], None], what: Any) -> None:
+        """What those who are told make of it must not end the link."""
+        try:
+            whom(what)
+        except Exception:
+            log.exception("what Ray's bridge said was not taken")
 
     def _end_child(self) -> None:
         child = self._child

@@ -113,7 +113,7 @@ class Apps:
         config = self._config
         options: dict[str, Any] = {
             "max_ongoing_requests": 64 if light else config["max_ongoing"],
-            "max_queued_requests": config["in_flight"],
+            "max_queued_requests": 2 * config["in_flight"] + 8,  # tries again, samples, trips
             "health_check_period_s": config["health_period_s"],
             "health_check_timeout_s": config["health_timeout_s"],
             "graceful_shutdown_wait_loop_s": 0.2,

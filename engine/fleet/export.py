@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import binascii
 import math
+import re
 from base64 import b64decode, b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -37,6 +38,7 @@ MOST_FURTHER_BYTES = 16_384
 """Of what a process tells of its executor, and of its shared tier."""
 RESOURCES = ("cpu_percent", "memory_mb", "queued", "queue_used_percent")
 MOST_COUNT = 2**53
+_RUN = re.compile(r"[0-9a-f]{1,64}")
 CELL_BYTES = 6
 """Of a packed histogram: a bucket of 2, a count of 4."""
 
@@ -144,7 +146,7 @@ def _export_of(told: Mapping[str, Any]) -> Export:
     if since > seq:
         raise BadExport(f"since is {since}, after seq, which is {seq}")
     return Export(
-        run=_name(told["run"]),
+        run=_run(told["run"]),
         version=_name(told["version"]),
         address=_name(told["address"]),
         time=_number(told["time"]),
@@ -210,6 +212,13 @@ def _name(value: Any) -> str:
     if not isinstance(value, str):
         raise BadExport("a name is no text")
     return value[:MOST_NAME]
+
+
+def _run(value: Any) -> str:
+    """It is sent back in an address and a header."""
+    if not isinstance(value, str) or not _RUN.fullmatch(value):
+        raise BadExport("its run is not of 1 to 64 hexadecimal digits")
+    return value
 
 
 def _count(value: Any) -> int:

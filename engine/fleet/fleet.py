@@ -23,8 +23,6 @@ from engine.fleet.steps import RING_S, STEPS, Step
 
 MAX_PROCESSES = 2 * MAX_PEERS
 """Kept at once: those that answer, and those that served within the ring and began anew."""
-
-
 STUCK_S = 60.0
 """A question that nothing became of in so long is asked again."""
 
@@ -96,8 +94,11 @@ class Fleet:
 
     # who is asked
 
-    def follow(self, urls: Iterable[str]) -> None:
-        """These are the peers from now on, in this order; over MAX_PEERS are left out."""
+    def follow(self, urls: Iterable[str], current: Iterable[str] | None = None) -> None:
+        """These are the peers from now on, in this order; over MAX_PEERS are left out.
+
+        current: those of them that are asked; the others are shown as lost. All, if None.
+        """
         wanted = list(dict.fromkeys(urls))
         now_s = self._wall()
         with self._lock:
@@ -106,18 +107,28 @@ class Fleet:
             self._addresses = {
                 url: have.get(url) or Address(url, now_s) for url in wanted[:MAX_PEERS]
             }
+            asked = set(wanted if current is None else current)
+            for url, address in self._addresses.items():
+                address.is_there(url in asked, now_s)
 
     @property
     def followed(self) -> int:
         """How many addresses are asked."""
-        return len(self._addresses)
+        return len(self._asked())
+
+    def is_asked(self, url: str) -> bool:
+        """Whether it is still one of them."""
+        return any(one.url == url for one in self._asked())
+
+    def _asked(self) -> list[Address]:
+        return [one for one in tuple(self._addresses.values()) if not one.absent]
 
     def due(self) -> list[Ask]:
         """What is to be asked now; each is answered or missed before it is due again."""
         now_s = self._monotonic()
         with self._lock:
             asks = []
-            for address in self._addresses.values():
+            for address in self._asked():
                 if address.due_s > now_s:
                     continue
                 address.asked_s, address.due_s = now_s, now_s + STUCK_S
@@ -133,7 +144,7 @@ class Fleet:
     def next_due_s(self) -> float:
         """Seconds until anything is due; at most interval_s."""
         with self._lock:
-            first = min((one.due_s for one in self._addresses.values()), default=math.inf)
+            first = min((one.due_s for one in self._asked()), default=math.inf)
         return min(self.interval_s, max(0.0, first - self._monotonic()))
 
     # what came of it
@@ -151,7 +162,7 @@ class Fleet:
         now_s = self._wall()
         with self._lock:
             address = self._addresses.get(url)
-            if address is None:
+            if address is None or address.absent:
                 return
             address.answered(now_s)
             address.run, address.answer_bytes = export.run, len(content)
@@ -169,11 +180,14 @@ class Fleet:
         """It answered that there is no second since."""
         with self._lock:
             address = self._addresses.get(url)
-            if address is not None:
+            known = address is not None and address.run in self._processes
+            if address is not None and known and not address.absent:
                 now_s = self._wall()
                 address.answered(now_s)
                 address.enter("up", now_s, None)
                 address.due_s = self._again(address)
+        if not known:
+            self.refused(url, "it told that nothing is new before it told anything")
 
     def told_by_itself(self, export: Export) -> None:
         """What this process served itself since `own_seq`."""
@@ -190,7 +204,7 @@ class Fleet:
         now_s = self._wall()
         with self._lock:
             address = self._addresses.get(url)
-            if address is not None:
+            if address is not None and not address.absent:
                 address.missed(now_s, problem[:200])
                 address.due_s = self._again(address)
 
@@ -202,7 +216,7 @@ class Fleet:
         now_s = self._wall()
         with self._lock:
             address = self._addresses.get(url)
-            if address is None:
+            if address is None or address.absent:
                 return
             address.answered(now_s)
             address.failed += 1

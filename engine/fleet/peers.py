@@ -3,7 +3,8 @@
 state         when                                              counts as live
 asking        it has not answered yet                           no
 up            it answered                                       yes
-lost          it has not answered LOST_AFTER times in a row     no
+lost          it has not answered LOST_AFTER times in a row,    no
+              or its name has it no more
 incompatible  it tells another form, or other buckets           no
 refused       it answered, but not with an export: a key, say   no
 self          it is this process                                as this process
@@ -14,7 +15,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from engine.fleet.export import Export
@@ -53,7 +54,7 @@ class Process:
 
         Its steps are numbered by its own clock: offset_s is how far that is ahead.
         """
-        self.latest, self.heard_s = export, now_s
+        self.latest, self.heard_s = replace(export, steps=()), now_s
         if export.since != self.seq:
             return False
         ahead = round(offset_s / STEP_S)
@@ -72,7 +73,8 @@ class Address:
     """One address of the fleet. state: asking, up, lost, incompatible or refused.
 
     since_s: when it came into its state, UTC; of a lost one, when it was last heard.
-    asked_s, due_s: when it was last asked, and is to be asked next, monotonic.
+    asked_s, due_s: when it was last asked, and is to be asked next, monotonic. absent: whatever
+    is there now may be another's: it is shown, and not asked.
     """
 
     url: str
@@ -85,6 +87,7 @@ class Address:
     asked: int = 0
     failed: int = 0
     answer_bytes: int = 0
+    absent: bool = False
     asked_s: float = -math.inf
     due_s: float = -math.inf
     skews: deque[Skew] = field(default_factory=lambda: deque(maxlen=SKEWS))
@@ -98,6 +101,12 @@ class Address:
         if state != self.state:
             self.since_s = now_s if state != "lost" else (self.heard_s or self.since_s)
         self.state, self.problem = state, problem
+
+    def is_there(self, there: bool, now_s: float) -> None:
+        """Whether its name still has it."""
+        if not there and not self.absent:
+            self.enter("lost", now_s, "its name has this address no more; it is not asked")
+        self.absent = not there
 
     def answered(self, now_s: float) -> None:
         self.failures, self.heard_s = 0, now_s

@@ -51,7 +51,7 @@ def fleet_report(view: View, interval_s: float) -> dict[str, Any]:
         "states": states_of(view),
         "peers": [_row(row, view.now_s, first) for row in view.rows],
         "series": _series(view, first),
-        "models": _models(live, windows),
+        **_models(live, windows),
     }
 
 
@@ -146,7 +146,9 @@ def _series(view: View, first: int) -> dict[str, Any]:
     for step in flat:
         place = step.number - first
         if 0 <= place < STEPS and step.seconds:
-            rates[place] = np.nan_to_num(rates[place]) + np.array(step.counts[:2]) / step.seconds
+            # Two runs of one process may share a step: each counts for its part of it.
+            covered_s = max(step.seconds, STEP_S)
+            rates[place] = np.nan_to_num(rates[place]) + np.array(step.counts[:2]) / covered_s
     columns = list(PERCENTILES)
     wanted = [columns.index(name) for name in COLUMNS[3:]]
     percentiles = percentiles_by_step(flat, first, STEPS)
@@ -165,8 +167,11 @@ def _known(values: np.ndarray) -> list[float | None]:
     return [None if value != value else float(value) for value in values]
 
 
-def _models(live: Sequence[Seen], windows: Sequence[Sequence[Step]]) -> list[dict[str, Any]]:
-    """Every model of a live process: who has it how, and its figures over all of them."""
+def _models(live: Sequence[Seen], windows: Sequence[Sequence[Step]]) -> dict[str, Any]:
+    """Models of live processes: who has each how, and its figures over all of them.
+
+    The first MOST_MODELS by name; how many more there are is told.
+    """
     on: dict[str, list[dict[str, Any]]] = {}
     for row in live:
         for model in row.latest.models if row.latest else ():
@@ -175,9 +180,9 @@ def _models(live: Sequence[Seen], windows: Sequence[Sequence[Step]]) -> list[dic
     found = [
         {"name": name, "on": places, "differs": _differs(places), "missing": _missing(live, places)}
         | _model_figures(name, windows)
-        for name, places in sorted(on.items())
+        for name, places in sorted(on.items())[:MOST_MODELS]
     ]
-    return found[:MOST_MODELS]
+    return {"models": found, "models_left_out": max(0, len(on) - MOST_MODELS)}
 
 
 def _differs(places: Sequence[Mapping[str, Any]]) -> list[str]:

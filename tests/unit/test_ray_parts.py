@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import os
+import signal
 import socket
 import subprocess
 import sys
@@ -227,6 +229,69 @@ def test_a_late_answer_is_lost(link: Link) -> None:
     assert link.call({"op": "run", "app": "m"}, b"", 5)[1] == b""
 
 
+def test_a_message_that_is_sent_in_part_ends_its_bridge(link: Link) -> None:
+    link.start()
+    until(lambda: link.state == UP, 10, "up")
+    assert link._socket is not None
+    assert link.process_id is not None
+    os.kill(link.process_id, signal.SIGSTOP)
+    link._socket.settimeout(0.05)
+    with pytest.raises(RemoteLost, match="timed out"):
+        link._send(frame_of({"op": "run", "app": "m", "id": 0}, bytes(1 << 24)))
+    until(lambda: link.starts == 2 and link.state == UP, 10, "up again")
+    assert link.call({"op": "run", "app": "m"}, b"rows", 5)[1] == b"rows"
+
+
+def test_whoever_is_told_of_the_link_cannot_end_it(tmp_path: Path, bridges: Bridges) -> None:
+    def raises(told: object) -> None:
+        raise RuntimeError("not taken")
+
+    bridges.first = SAYS_UP + '; connection.sendall(frame_of({"op": "report", "n": 1}))'
+    link = Link(tmp_path, {}, raises, raises, spawn=bridges)
+    link.start()
+    try:
+        until(lambda: link.state == UP and link.report != {}, 10, "up, and told")
+        assert link.call({"op": "run", "app": "m"}, b"rows", 5)[1] == b"rows"
+        assert link.starts == 1
+    finally:
+        link.close(wait_s=5)
+
+
+def test_callers_are_released_before_others_are_told(tmp_path: Path, bridges: Bridges) -> None:
+    released, found = threading.Event(), []
+    link = Link(
+        tmp_path,
+        {},
+        lambda state: found.append(released.wait(10)) if state == AWAY else None,
+        spawn=bridges,
+    )
+    link.start()
+    try:
+        until(lambda: link.state == UP, 10, "up")
+        with pytest.raises(RemoteLost):
+            link.call({"op": "die"}, b"", 60)
+        released.set()
+        until(lambda: found == [True], 15, "told")
+    finally:
+        link.close(wait_s=5)
+
+
+@pytest.mark.parametrize(("address", "stays"), [("", False), ("127.0.0.1:9", True)])
+def test_the_session_of_an_embedded_ray_that_ended_is_removed(
+    tmp_path: Path, bridges: Bridges, address: str, stays: bool
+) -> None:
+    session = tmp_path / "session"
+    (session / "session_1").mkdir(parents=True)
+    config = {"address": address, "folder": str(session)}
+    link = Link(tmp_path, config, spawn=bridges)
+    link.start()
+    try:
+        until(lambda: link.state == UP, 10, "up")
+        assert session.exists() == stays
+    finally:
+        link.close(wait_s=5)
+
+
 def test_no_bridge_is_begun_where_nobody_listens(tmp_path: Path, bridges: Bridges) -> None:
     port = free_port()
     away = f"127.0.0.1:{port}"
@@ -341,6 +406,40 @@ def test_an_answer_that_is_none_is_no_answer() -> None:
     replies.call = lambda *_: (ANSWER, b"\x00\x00")  # type: ignore[method-assign]
     assert sent(ROWS, ("y",)).form == "here"
     assert (model.runs, sent.resting) == (1, True)
+
+
+@pytest.mark.parametrize(
+    "outputs",
+    [
+        {"z": np.zeros((2, 1))},
+        {"y": np.zeros((1, 1))},
+        {"y": np.zeros((2, 1)), "z": np.zeros((2, 1))},
+    ],
+)
+def test_an_answer_to_another_question_is_no_answer(outputs: dict[str, np.ndarray]) -> None:
+    sent, model, replies, lost = sent_by(ANSWER)
+    replies.call = lambda *_: (ANSWER, dump_run(outputs, "there"))  # type: ignore[method-assign]
+    assert sent(ROWS, ("y",)).form == "here"
+    assert (model.runs, sent.resting, len(lost)) == (1, True, 1)
+
+
+def test_whatever_else_goes_wrong_is_answered_here(caplog: pytest.LogCaptureFixture) -> None:
+    sent, model, replies, lost = sent_by(BadFrame("too large"), KeyError("run_ns"), ANSWER)
+    assert sent(ROWS, ("y",)).form == "here"
+    assert sent(ROWS, ("y",)).form == "here"
+    assert sent(ROWS, ("y",)).form == "there"
+    assert (model.runs, replies.asked, lost) == (2, 3, [])
+    counts = sent._figures.counts
+    assert (counts.fallbacks, counts.in_flight) == (2, 0)
+    assert len([one for one in caplog.records if "was not asked" in one.message]) == 1
+
+
+def test_a_batch_that_would_take_too_long_for_a_try_stays_here() -> None:
+    sent, _, replies, _ = sent_by(ANSWER)
+    sent._most_rows = 1
+    assert sent(ROWS, ("y",)).form == "here"
+    assert (replies.asked, sent._figures.counts.kept_home, sent.resting) == (0, 1, False)
+    assert sent({"x": ROWS["x"][:1]}, ("y",)).form == "there"
 
 
 def test_what_the_shipped_forms_do_not_answer_is_answered_here_and_nothing_rests() -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -17,16 +19,18 @@ from sklearn.linear_model import LogisticRegression
 from engine import shipment
 from engine.caching.payload import dump_run, load_run
 from engine.config import Settings
+from engine.deploying import _identity, most_rows_of
 from engine.engine import Engine
 from engine.errors import ArtefactError, ConfigurationError, ModelFailed, UnknownModel
 from engine.executors.frames import Message
-from engine.executors.placement import read_words
-from engine.executors.remote import RemoteLost
+from engine.executors.placement import Placement, read_words
+from engine.executors.remote import LOCAL, RemoteLost
 from engine.models.loaded import LoadedModel, open_planned
+from engine.models.plan import NO_LIMIT
 from engine.models.repository import read_repository
 from engine.models.tournament import run_tournament
 from engine.models.trust import TrustFile
-from engine.remote_models import RemoteModels, remote_of
+from engine.remote_models import Placed, RemoteModels, remote_of
 from engine.replica import Echo, Replica, ShippedForms
 from engine.stacks import StackCounts
 from engine.types import InferRequest
@@ -313,6 +317,122 @@ def test_lost_replicas_rest_until_they_answer_a_sample(written: Path) -> None:
         engine.infer(REQUEST)
         assert counts.sent == 2, "the sample and the request"
         assert remote.figures()["deployments"][0]["state"] == "healthy"
+
+
+def test_a_deployment_that_is_gone_is_made_again(
+    written: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    link = ReplicasHere()
+    with placed(written, link) as (engine, remote):
+        remote.look()
+        link.apps.clear()
+        engine.infer(REQUEST)
+        remote.probe()
+        remote.look()
+        assert link.said[1:] == [], "its replicas may come back by themselves"
+        monkeypatch.setattr("engine.remote_models.GONE_S", -1.0)
+        remote.look()
+        assert [op for op, _ in link.said] == ["deploy", "deploy"]
+        engine.infer(REQUEST)
+        counts = remote.ray_figures.counts
+        assert (counts.fallbacks, counts.sent) == (1, 0), "a sample is answered first"
+        remote.probe()
+        engine.infer(REQUEST)
+        assert (counts.fallbacks, counts.sent) == (1, 2)
+        remote.look()
+        assert len(link.said) == 2, "what answers is left alone"
+
+
+def test_a_bridge_begun_anew_between_two_looks_deploys_again(written: Path) -> None:
+    link = ReplicasHere()
+    with placed(written, link) as (engine, remote):
+        remote.look()
+        remote._changed("away")
+        link.apps.clear()
+        link.starts = 2
+        remote.look()
+        engine.infer(REQUEST)
+        assert remote.ray_figures.counts.sent == 1
+        remote.look()
+        assert [op for op, _ in link.said] == ["deploy", "deploy"]
+
+
+def test_a_model_that_raises_hinders_no_other(
+    written: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    link = ReplicasHere()
+    with placed(written, link) as (engine, remote):
+        remote._placed["gone", "1"] = gone = Placed(None, Placement(LOCAL, ""), app="gone-1")  # type: ignore[arg-type]
+        gone.older = frozenset({"gone-0"})
+        with monkeypatch.context() as patched:
+            patched.setattr(remote._deployer, "decide", lambda *_: 1 / 0)
+            remote.look()
+        assert sorted(link.said) == [("remove", "gone-0"), ("remove", "gone-1")]
+        (deployment,) = remote.figures()["deployments"]
+        assert (deployment["state"], deployment["problem"]) == ("failed", "division by zero")
+        remote.look()
+        assert len(link.said) == 2, "not before its pause has passed"
+        remote._placed["m", "1"].again_s = 0.0
+        remote.look()
+        engine.infer(REQUEST)
+        assert remote.ray_figures.counts.sent == 1
+
+
+def test_what_could_not_be_replaced_is_removed_once_it_is(written: Path) -> None:
+    link = ReplicasHere()
+    with placed(written, link) as (_, remote):
+        remote.look()
+        (first,) = link.apps
+        before = remote._placed["m", "1"]
+        link.full = True
+        remote._deployer.renew("m")
+        remote._deployer.remove = lambda app: None  # type: ignore[method-assign]
+        remote._place(("m", "1"), before.model, "ray", before)
+        failed = remote._placed["m", "1"]
+        assert (failed.state, failed.app, failed.older) == ("failed", "", {first})
+        del remote._deployer.remove  # type: ignore[method-assign]
+        link.full, failed.again_s = False, 0.0
+        remote.look()
+        assert link.said[-1] == ("remove", first)
+        assert list(link.apps) == [remote.app_of(("m", "1"))]
+
+
+@pytest.mark.parametrize(
+    ("run_us", "most"),
+    [
+        ({}, NO_LIMIT),
+        ({1: 1000.0, 100: 50_000.0}, 5000),
+        ({1: 1_000_000.0, 8: 9_000_000.0}, 2),
+        ({1: 2_000_000.0, 2: 9_000_000.0}, 1),
+        ({1: 3_000_000.0}, 0),
+    ],
+)
+def test_batches_that_would_outlast_half_a_try_stay_here(
+    run_us: dict[int, float], most: int
+) -> None:
+    plan = SimpleNamespace(served_us=run_us)
+    assert most_rows_of(plan, Settings(ray_timeout_s=5.0)) == most  # type: ignore[arg-type]
+
+
+def test_a_sample_that_only_another_form_answers_is_an_obstacle() -> None:
+    row = {"x": np.array([[np.nan]])}
+    model = SimpleNamespace(
+        plan=SimpleNamespace(
+            ranges=((NO_LIMIT, "f"),), candidate=lambda form: SimpleNamespace(finite_only=True)
+        ),
+        signature=SimpleNamespace(fixed_rows=None, nan_inputs=("x",), bind=lambda rows: rows),
+        sample_rows=lambda rows: row,
+    )
+    assert "its sample row holds NaN" in str(shipment.obstacle(model))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("content", [None, b"", b"0a1b", b"ABCDEFGH", b"\xff" * 8])
+def test_an_identity_is_eight_hex_digits_and_stays(tmp_path: Path, content: bytes | None) -> None:
+    if content is not None:
+        (tmp_path / "identity").write_bytes(content)
+    found = _identity(tmp_path)
+    assert re.fullmatch("[0-9a-f]{8}", found)
+    assert _identity(tmp_path) == found
 
 
 def test_new_content_is_healthy_before_the_old_goes(written: Path) -> None:

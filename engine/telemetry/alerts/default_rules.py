@@ -9,7 +9,7 @@ DEFAULT_TOML = """\
 #   window      figures are of all requests within it; gauges are reduced over it (mean, max, last)
 #   for         how long it must last before it fires
 #   keep_firing how long it must be over before it resolves
-#   unless_below a floor is not crossed by what is below that
+#   unless_below of a floor: below that there is no data
 #   min_requests below that there is no data, and no alert
 
 [[rule]]

@@ -38,7 +38,7 @@ _UNITS = {"ms": 0.001, "s": 1, None: 1, "m": 60, "h": 3600, "d": 86_400}
 class Rule:
     """One rule. Times in seconds; limits in the metric's unit, None where there is none.
 
-    unless_below: below that a floor is not crossed either: there is nothing to judge.
+    unless_below: below that there is nothing to judge, neither a floor crossed nor well.
     """
 
     name: str
@@ -64,14 +64,16 @@ class Rule:
         value: float | None = getattr(self, severity)
         return value
 
-    def crossed(self, severity: str, value: float) -> bool:
-        """True when the value is past the limit of a severity."""
+    def crossed(self, severity: str, value: float) -> bool | None:
+        """Whether the value is past the limit of a severity; None where it is no data."""
         limit = self.limit(severity)
         if limit is None:
             return False
         if not self.below:
             return value > limit
-        return value < limit and (self.unless_below is None or value >= self.unless_below)
+        if self.unless_below is not None and value < self.unless_below:
+            return None
+        return value < limit
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +132,7 @@ def _rule(at: int, given: dict[str, Any]) -> Rule:
         right = rule.critical < rule.warning if rule.below else rule.critical > rule.warning
         if not right:
             raise InvalidInput(f"{where}: critical {rule.critical:g} is not past {rule.warning:g}")
+    _check_unless_below(where, rule)
     for name, known in (("reduce", REDUCERS), ("action", ACTIONS)):
         if getattr(rule, name) not in known:
             listed = ", ".join(filter(None, known))
@@ -137,6 +140,19 @@ def _rule(at: int, given: dict[str, Any]) -> Rule:
     if not 1 <= rule.window <= MAX_WINDOW_S:
         raise InvalidInput(f"{where}: window is {rule.window:g} s; it must be 1 s to 1 h")
     return rule
+
+
+def _check_unless_below(where: str, rule: Rule) -> None:
+    least = rule.unless_below
+    if least is None:
+        return
+    if not rule.below:
+        raise InvalidInput(f"{where}: unless_below is of floors only; it needs below = true")
+    for severity in SEVERITIES:
+        limit = rule.limit(severity)
+        if limit is not None and least >= limit:
+            words = f"unless_below is {least:g}; it must be under {severity}, which is {limit:g}"
+            raise InvalidInput(f"{where}: {words}, or that is never crossed")
 
 
 def _slo(at: int, given: dict[str, Any]) -> Slo:
