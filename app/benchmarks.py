@@ -144,7 +144,14 @@ class Benchmarks:
                 raise Busy("the server is stopping")
             self._current = run
         self._tell("benchmark", f"started {words_of(spec)}")
-        threading.Thread(target=self._watch, args=(run,), name="benchmark", daemon=True).start()
+        watch = threading.Thread(target=self._watch, args=(run,), name="benchmark", daemon=True)
+        try:
+            watch.start()
+        except RuntimeError as error:
+            with self._lock:
+                self._current = None
+            self._tell("benchmark", f"failed {spec['name'] or spec['model']}: {error}")
+            raise Busy(f"the system has no thread for a benchmark: {error}") from None
         return {"started": run.started, "seconds": seconds_of(spec), "spec": spec}
 
     def cancel(self) -> None:
@@ -302,7 +309,7 @@ def _ending(run: _Run, last: dict[str, Any], stored: dict[str, Any]) -> str:
     """stored: the run's own figures; those of its last second say nothing of the whole."""
     name = run.spec["name"] or run.spec["model"]
     if last["error"] is not None:
-        return f"{name}: {last['error']}"
+        return f"failed {name}: {last['error']}"
     p99, achieved, valid = (stored.get(key) for key in ("p99_ms", "achieved_per_s", "valid"))
     parts = [] if p99 is None else [f"p99 {p99:,.3g} ms" if p99 < 1000 else f"p99 {p99:,.0f} ms"]
     parts += [] if achieved is None else [f"{achieved:,.0f} requests/s achieved"]

@@ -41,14 +41,15 @@ class Outgoing:
     """An HTTP client that keeps at most one connection a host, and asks at most `limit` at once.
 
     hosts: whose connections are kept; of further ones the longest unused is closed.
-    timeout_s: for a connection, for each wait within an answer, and for a whole answer.
+    timeout_s: for a connection and for each wait; a whole answer, its head too, has twice that.
     """
 
     def __init__(self, kind: str, to: str, limit: int, hosts: int, timeout_s: float) -> None:
         self.kind, self.to, self.limit, self.timeout_s = kind, to, limit, timeout_s
         self.used = self.waits = self.asked = self.failed = 0
         self.problem: str | None = None
-        self._hosts, self._pools = hosts, None
+        self._hosts = hosts
+        self._pools: Any = None
         self._places = threading.BoundedSemaphore(limit)
         self._lock = threading.Lock()
 
@@ -99,7 +100,7 @@ class Outgoing:
         until_s = time.monotonic() + 2 * self.timeout_s
         sent = {"user-agent": USER_AGENT, "accept-encoding": "identity"} | dict(headers)
         try:
-            response = self._open(urllib3).request(
+            response = self._open().request(
                 *(method, url),
                 body=body,
                 headers=sent,
@@ -108,37 +109,34 @@ class Outgoing:
                 preload_content=False,
             )
         except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
-            raise OutgoingError(self._words(error)) from None
+            raise OutgoingError(self._words(error, until_s)) from None
         try:
             content = bytearray()
             while part := response.read1(CHUNK, decode_content=False):
                 content += part
                 if len(content) > most_bytes:
                     raise OutgoingError(f"the answer is over {most_bytes} bytes")
-                if time.monotonic() > until_s:
-                    raise OutgoingError(f"the answer took over {2 * self.timeout_s:g} s")
         except (urllib3.exceptions.HTTPError, OSError) as error:
             response.close()
             if isinstance(error, OutgoingError):
                 raise
-            raise OutgoingError(self._words(error)) from None
+            raise OutgoingError(self._words(error, until_s)) from None
         response.release_conn()
         return Answer(int(response.status), bytes(content))
 
-    def _open(self, urllib3: Any) -> Any:
+    def _open(self) -> Any:
+        from app.timed_http import pools_within  # not at start, as urllib3
+
         with self._lock:
             if self._pools is None:
-                self._pools = urllib3.PoolManager(
-                    num_pools=self._hosts,
-                    maxsize=1,
-                    block=False,
-                    timeout=urllib3.Timeout(connect=self.timeout_s, read=self.timeout_s),
-                )
+                self._pools = pools_within(2 * self.timeout_s, self.timeout_s, self._hosts)
             return self._pools
 
-    def _words(self, error: Exception) -> str:
+    def _words(self, error: Exception, until_s: float) -> str:
         from urllib3 import exceptions
 
+        if isinstance(error, exceptions.ReadTimeoutError) and time.monotonic() > until_s:
+            return f"the answer took over {2 * self.timeout_s:g} s"
         late = f"within {self.timeout_s:g} s"
         for kind, words in (
             (exceptions.NameResolutionError, "its name has no address"),

@@ -72,6 +72,6 @@
     setText(note, "Models of the processes that answer will appear here.");
     note.hidden = told.models.length > 0;
     const differing = told.models.filter((model) => model.differs.length).length;
-    setText(byId("readout-fleet-versions"), told.models.length ? `${plural(told.models.length, "model")}${differing ? `, ${count(differing)} not the same everywhere` : ""}` : "");
+    setText(byId("readout-fleet-versions"), told.models.length ? `${plural(told.models.length, "model")}${differing ? `, ${count(differing)} not the same everywhere` : ""}${told.models_left_out ? `, ${count(told.models_left_out)} more left out` : ""}` : "");
   };
 })();

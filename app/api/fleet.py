@@ -20,7 +20,6 @@ from engine.executors.remote import Remote
 if TYPE_CHECKING:
     from engine.fleet.fleet import Fleet
 
-MOST_SEQ = 10**15
 KEPT_S = 1.0
 """So long an answer of merged figures serves all who ask."""
 

@@ -36,6 +36,10 @@ TIMEOUT_S = 2.0
 LOOK_UP_S = 10.0
 ROUNDS = 4
 """Of the thread, in an interval, at most: peers that are due soon after each other share one."""
+SAME_KEY = (
+    "peers_key is api_key: whoever answers at a peer's address learns a key of all scopes; "
+    "give peers a key of scope view"
+)
 Look = Callable[[str, int], Iterable[str]]
 
 
@@ -49,7 +53,8 @@ class Sources:
     """Where peers are now: those named, and those found by name or by Ray.
 
     What was found stays for RING_S after it was last found: a process that is gone is to be
-    shown as lost, and its figures of these minutes are still there.
+    shown as lost, and its figures of these minutes are still there. It is not asked any more:
+    its address may be another's by now, and a question carries a key.
     """
 
     def __init__(
@@ -62,20 +67,30 @@ class Sources:
         self._peers, self._nodes = peers, nodes
         self._look, self._monotonic = look, monotonic
         self._found: dict[str, float] = {}
+        self._current: dict[tuple[str, int], frozenset[str]] = {}
+        self._under_way: set[tuple[str, int]] = set()
         self._problems: dict[str, str] = {}
         self._looked: dict[tuple[str, int], float] = {}
         self._lock = threading.Lock()
 
     def due(self) -> list[tuple[str, int]]:
-        """Names to look up now; each is due again after LOOK_UP_S."""
+        """Names to look up now; each is due again after LOOK_UP_S, once it is `looked` up."""
         now_s = self._monotonic()
-        names = [
-            name
-            for name in self._peers.names
-            if now_s - self._looked.get(name, -LOOK_UP_S) >= LOOK_UP_S
-        ]
+        with self._lock:
+            names = [
+                name
+                for name in self._peers.names
+                if name not in self._under_way
+                and now_s - self._looked.get(name, -LOOK_UP_S) >= LOOK_UP_S
+            ]
+            self._under_way |= set(names)
         self._looked |= dict.fromkeys(names, now_s)
         return names
+
+    def looked(self, name: tuple[str, int]) -> None:
+        """Its look-up is over, or was never begun."""
+        with self._lock:
+            self._under_way.discard(name)
 
     def resolve(self, name: str, port: int) -> None:
         """Look a name up and keep what it has."""
@@ -85,12 +100,19 @@ class Sources:
             with self._lock:
                 self._problems[name] = f"dns://{name}:{port}: {error.strerror or 'no address'}"
             return
+        finally:
+            self.looked((name, port))
         with self._lock:
             self._problems.pop(name, None)
+            self._current[name, port] = frozenset(urls)
             self._found |= dict.fromkeys(urls, self._monotonic())
 
-    def urls(self) -> list[str]:
-        """All of them now, those named first."""
+    def urls(self) -> tuple[list[str], list[str]]:
+        """All that are shown, and those of them that are asked.
+
+        Asked are those named, and what the last look-up that succeeded had; of the others those
+        that were there last come first.
+        """
         now_s = self._monotonic()
         nodes = self._nodes() if self._peers.ray else ()
         with self._lock:
@@ -98,7 +120,10 @@ class Sources:
             self._found = {
                 url: seen_s for url, seen_s in self._found.items() if now_s - seen_s <= RING_S
             }
-            return [*self._peers.fixed, *sorted(self._found)]
+            there = set(nodes).union(*self._current.values()) & self._found.keys()
+            gone = sorted(self._found.keys() - there, key=lambda url: (-self._found[url], url))
+            asked = [*self._peers.fixed, *sorted(there)]
+            return [*asked, *gone], asked
 
     @property
     def problems(self) -> tuple[str, ...]:
@@ -119,6 +144,8 @@ class Puller:
         self.fleet = fleet
         self._sources, self._own, self._ask = sources, own, ask
         self.pool = WorkerPool("fleet-ask", ASKERS, 2 * MAX_PEERS)
+        self._under_way: set[str] = set()
+        self._failing: set[str] = set()
         self._stopping = threading.Event()
         self.thread = Supervised("fleet", self._run)
 
@@ -128,7 +155,7 @@ class Puller:
     def stop(self) -> None:
         self._stopping.set()
         self.thread.join(2)
-        self.pool.close(wait_s=2 * TIMEOUT_S)
+        self.pool.close(wait_s=0)
 
     @property
     def threads(self) -> list[Supervised]:
@@ -143,14 +170,32 @@ class Puller:
 
     def round(self) -> None:
         """Give what is due to the pool."""
-        self.fleet.told_by_itself(self._own(self.fleet.own_seq))
-        for name in self._sources.due():
-            self._give(partial(self._sources.resolve, *name))
-        self.fleet.follow(self._sources.urls())
-        self.fleet.problems = self._sources.problems
+        for part in (self._tell_own, self._follow):
+            try:
+                part()
+                self._failing.discard(part.__name__)
+            except Exception:
+                # Peers must be asked whatever this process cannot tell.
+                if part.__name__ not in self._failing:
+                    log.exception("the fleet's round goes on without %s", part.__name__)
+                self._failing.add(part.__name__)
         for ask in self.fleet.due():
+            if ask.url in self._under_way:
+                continue  # one peer never takes two of the askers
+            self._under_way.add(ask.url)
             if not self._give(partial(self._pull, ask)):
+                self._under_way.discard(ask.url)
                 self.fleet.missed(ask.url, "it could not be asked: too many wait to be")
+
+    def _tell_own(self) -> None:
+        self.fleet.told_by_itself(self._own(self.fleet.own_seq))
+
+    def _follow(self) -> None:
+        for name in self._sources.due():
+            if not self._give(partial(self._sources.resolve, *name)):
+                self._sources.looked(name)
+        self.fleet.follow(*self._sources.urls())
+        self.fleet.problems = self._sources.problems
 
     def _give(self, job: Callable[[], None]) -> bool:
         try:
@@ -161,8 +206,10 @@ class Puller:
 
     def _pull(self, ask: Ask) -> None:
         """One question, and what came of it."""
-        sent_s = time.time()
         try:
+            if not self.fleet.is_asked(ask.url):
+                return  # it went while it waited
+            sent_s = time.time()
             answer = self._ask(ask)
             self._take(ask, answer, sent_s)
         except OutgoingError as error:
@@ -171,6 +218,8 @@ class Puller:
             # Whatever it was: this peer must be asked again.
             log.exception("%s could not be asked", ask.url)
             self.fleet.missed(ask.url, type(error).__name__)
+        finally:
+            self._under_way.discard(ask.url)
 
     def _take(self, ask: Ask, answer: Answer, sent_s: float) -> None:
         if answer.status == 200:
@@ -211,6 +260,8 @@ def puller_of(engine: Engine) -> Puller:
     peers = read_peers(settings.peers)
     engine.fleet = Fleet(engine.recorder.run_id, settings.peers_interval_s)
     fleet, most = engine.fleet, 2 * MAX_PEERS
+    if settings.api_key and settings.peers_key == settings.api_key:
+        engine.ticker.event("fleet", SAME_KEY)
     http = Outgoing("peers", "", ASKERS, MAX_PEERS, TIMEOUT_S)
     sources = Sources(peers, lambda: ray_addresses(figures_of(engine.remote), engine.listening[1]))
     puller = Puller(

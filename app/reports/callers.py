@@ -14,6 +14,8 @@ import numpy as np
 from engine.telemetry.frames import Frames
 
 STEPS = 300
+LOOK_BACK_S = 8 * 3600.0
+"""A benchmark takes no longer: a ramp of an hour, halved six times more."""
 Span = tuple[float, float]
 
 
@@ -25,13 +27,18 @@ class Kept(NamedTuple):
 
 
 def benchmark_spans(events: Iterable[Mapping[str, Any]], from_s: float, to_s: float) -> list[Span]:
-    """When benchmarks ran, from events, oldest first; one at a time runs.
+    """When benchmarks ran within a window, from events, oldest first; one at a time runs.
 
-    One whose start or end is not among them ran from the window's start, or to its end.
+    The events are to reach back before the window by as long as a benchmark takes, so that one
+    that spans it is among them. One whose start is not ran from the window's start; one whose
+    end is not ran to the server's next start, as after a crash, or else to the window's end.
     """
     spans: list[Span] = []
     begun: float | None = None
     for event in events:
+        if event["kind"] == "start" and begun is not None:
+            spans.append((begun, event["t"]))
+            begun = None
         if event["kind"] != "benchmark":
             continue
         if str(event["text"]).startswith("started "):
@@ -41,7 +48,8 @@ def benchmark_spans(events: Iterable[Mapping[str, Any]], from_s: float, to_s: fl
             begun = None
     if begun is not None:
         spans.append((begun, to_s))
-    return spans
+    cut = ((max(begins_s, from_s), min(until_s, to_s)) for begins_s, until_s in spans)
+    return [(begins_s, until_s) for begins_s, until_s in cut if begins_s < until_s]
 
 
 def step_of(from_s: float, to_s: float) -> float:

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import orjson
 
-from app.reports.callers import benchmark_spans, callers_of, step_of
+from app.reports.callers import LOOK_BACK_S, benchmark_spans, callers_of, step_of
 from engine.cache_report import cache_report
 from engine.engine import Engine
 from engine.errors import PyrometerError
@@ -92,7 +92,7 @@ def _callers(
     monitoring, step_s = engine.monitoring, step_of(from_s, to_s)
     found = callers_of(
         models,
-        benchmark_spans(monitoring.events_between(from_s, to_s), from_s, to_s),
+        benchmark_spans(monitoring.events_between(from_s - LOOK_BACK_S, to_s), from_s, to_s),
         lambda name: monitoring.look_at(from_s, to_s, step_s, name).frames,
         lambda model, totals: {**model, **_sums(totals)},
     )

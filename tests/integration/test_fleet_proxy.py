@@ -228,6 +228,23 @@ def hangup() -> Iterator[Hangup]:
     found.close()
 
 
+def test_a_session_stays_with_its_server(
+    server: RunningServer, hangup: Hangup, proxied: Callable[[int, int], Proxy]
+) -> None:
+    proxy = proxied(server.port, hangup.port)
+    connection = http.client.HTTPConnection("127.0.0.1", proxy.port, timeout=30)
+    cookies = ("pyrometer-1a=x", "other=y; __Host-pyrometer-1a=x")
+    asked = [("GET", f"/v2/models/{MODEL}", {"cookie": cookie}) for cookie in cookies * 4]
+    asked += [("POST", f"/v2/models/{MODEL}/infer", {"cookie": cookies[0]})] * 4
+    asked += [("POST", "/v2/repository/index", {})] * 4
+    for method, path, headers in asked:
+        connection.request(method, path, "{}" if method == "POST" else None, headers)
+        connection.getresponse().read()
+    until(lambda: len(proxy.lines()) == len(asked), 5, "all of them in the log")
+    assert hangup.asked == []
+    assert proxy.sent_to() == {f"127.0.0.1:{server.port}": len(asked)}
+
+
 def test_only_what_changes_nothing_is_sent_twice(
     server: RunningServer, hangup: Hangup, proxied: Callable[[int, int], Proxy]
 ) -> None:

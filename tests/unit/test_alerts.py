@@ -45,6 +45,7 @@ critical = 500
 window = "3s"
 min_requests = 5
 """
+FLOOR = "[[rule]]\nname = 'a'\nmetric = 'hit_percent'\nbelow = true\n"
 
 
 class World:
@@ -176,10 +177,23 @@ def test_one_severity_is_silenced_alone(world: World) -> None:
         world.book.silence("memory/fatal", world.wall_s + 60, "ada", "we know", world.wall_s)
 
 
-def test_traffic_that_never_repeats_crosses_no_floor() -> None:
+def test_traffic_that_never_repeats_is_no_data() -> None:
     rule = next(rule for rule in parse_rules(DEFAULT_TOML).rules if rule.name == "hit_rate")
     assert [rule.crossed("warning", value) for value in (0.0, 0.9, 1.0, 69.0, 70.0)] == [
-        *(False, False, True, True, False)
+        *(None, None, True, True, False)
+    ]
+
+
+def test_a_collapse_below_what_a_floor_judges_is_not_told_as_its_end() -> None:
+    rule = next(rule for rule in parse_rules(DEFAULT_TOML).rules if rule.name == "hit_rate")
+    state = AlertState()
+    seen = []
+    for now_s, value in ((0, 50.0), (600, 50.0), (700, 0.1), (800, 50.0), (900, 90.0)):
+        state = stepped(state, rule.crossed("warning", value), now_s, rule.for_, rule.keep_firing)
+        seen.append((state.state, state.was_firing))
+    assert seen == [
+        *(("pending", False), ("firing", False), ("no_data", True), ("firing", False)),
+        ("resolved", False),
     ]
 
 
@@ -320,6 +334,9 @@ def test_a_floor_is_said_to_be_one_and_a_metric_without_a_unit_has_none(tmp_path
             "unknown field 'colour'",
         ),
         ("[[rule]]\nname = 'a'\nmetric = 'p95_ms'\nwarning = 1\nwindow = '2h'", "window is 7200"),
+        ("[[rule]]\nname = 'a'\nmetric = 'p95_ms'\nwarning = 9\nunless_below = 1", "below = true"),
+        (FLOOR + "warning = 70\nunless_below = 70", "must be under warning, which is 70"),
+        (FLOOR + "warning = 70\ncritical = 5\nunless_below = 6", "must be under critical"),
         ("[[rule]]\nname = 'A b'\nmetric = 'p95_ms'\nwarning = 1", "name is 'A b'"),
         ("[[rule]]\nname = 'a'\nwarning = 1", "metric is missing"),
         ("[[rule]]\nname = 'a'\nmetric = 'memory_mb'\nwarning = 1\naction = 'rm'", "action is"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -147,7 +148,33 @@ def test_why_there_is_no_result_is_told(
     lab.start(spec(name))
     last = ended(lab, events)
     assert (last["run"], last["error"]) == (None, error)
-    assert events[-1][1] == f"{name}: {error}"
+    assert events[-1][1] == f"failed {name}: {error}"
+
+
+def test_a_run_whose_name_begins_like_a_start_ends_as_any_other(
+    lab: Benchmarks, events: Events
+) -> None:
+    lab._lab = ("/nowhere/python",)
+    lab.start(spec("started anew"))
+    ended(lab, events)
+    assert events[-1][1].startswith("failed started anew: ")
+
+
+def test_a_benchmark_without_a_thread_is_refused_and_the_next_may_run(
+    lab: Benchmarks, events: Events, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def none(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", none)
+        with pytest.raises(Busy, match="no thread for a benchmark"):
+            lab.start(spec("steady"))
+    assert lab.current() is None
+    assert events[-1][1] == "failed steady: can't start new thread"
+    events.clear()
+    lab.start(spec("steady"))
+    assert ended(lab, events)["run"] == RUN_ID
 
 
 def test_a_lab_that_is_not_there_is_told_and_the_next_may_run(

@@ -116,6 +116,33 @@ def test_pyrometers_have_all_three_probes_and_the_image_its_own() -> None:
     assert "/v2/health/ready" in (files.DEPLOY / "Containerfile").read_text()
 
 
+def test_compose_checks_health_as_the_image_does() -> None:
+    image = (files.DEPLOY / "Containerfile").read_text()
+    for name in ("pyrometer-a", "pyrometer-b"):
+        check = files.compose()["services"][name]["healthcheck"]
+        kind, program, flag, words = check["test"]
+        assert (kind, flag) == ("CMD", "-c")
+        assert f'CMD ["{program}", "-c"' in image
+        assert f'"{words}"]' in image
+        assert f"--start-period={check['start_period']}" in image
+
+
+def test_nginx_knows_the_cookie_of_a_session() -> None:
+    text = (files.DEPLOY / "nginx-fleet.conf").read_text()
+    (wanted,) = re.findall(r'"~(\S.*)"\s+console;', text)
+    for name in ("pyrometer-1a2b3c", "__Host-pyrometer-1a2b3c"):
+        assert re.search(wanted, f"{name}=x")
+        assert re.search(wanted, f"other=y; {name}=x")
+    for other in ("", "other=pyrometer-", "not-pyrometer-1=x"):
+        assert not re.search(wanted, other)
+    assert "{prefix}pyrometer-{self" in (ROOT / "app/access/cookies.py").read_text()
+
+
+def test_a_caller_stays_with_a_pod() -> None:
+    service = files.manifest("Service", "pyrometer")
+    assert service["spec"]["sessionAffinity"] == "ClientIP"
+
+
 def test_the_autoscaler_looks_at_a_gauge_that_is_exported_and_adapted() -> None:
     metrics = files.manifest("HorizontalPodAutoscaler")["spec"]["metrics"]
     (name,) = (m["pods"]["metric"]["name"] for m in metrics if m["type"] == "Pods")

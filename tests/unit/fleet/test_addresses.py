@@ -76,7 +76,11 @@ class Names:
     def turn(self) -> list[str]:
         for name in self.sources.due():
             self.sources.resolve(*name)
-        return self.sources.urls()
+        return self.sources.urls()[0]
+
+    def asked(self) -> list[str]:
+        self.turn()
+        return self.sources.urls()[1]
 
 
 def test_every_address_of_a_name_is_a_peer_and_it_is_looked_up_again() -> None:
@@ -113,6 +117,54 @@ def test_a_name_that_cannot_be_looked_up_is_told_and_loses_nobody() -> None:
     names.now_s = 2 * LOOK_UP_S
     names.turn()
     assert not names.sources.problems
+
+
+def test_only_what_the_last_look_up_had_is_asked() -> None:
+    names = Names()
+    old, new = url_of("10.0.0.9", 8050), url_of("10.0.0.2", 8050)
+    names.known = ["10.0.0.9"]
+    names.turn()
+    names.known = ["10.0.0.2"]
+    names.now_s = LOOK_UP_S
+    assert names.turn() == ["http://fixed:1", new, old], "what is there comes first"
+    assert names.asked() == ["http://fixed:1", new]
+    names.known = None
+    names.now_s = 2 * LOOK_UP_S
+    assert names.asked() == ["http://fixed:1", new], "a look-up that fails changes nothing"
+    names.known = ["10.0.0.9"]
+    names.now_s = 3 * LOOK_UP_S
+    assert names.asked() == ["http://fixed:1", old]
+
+
+def test_of_those_that_went_the_last_to_go_comes_first() -> None:
+    names = Names()
+    for host in ("10.0.0.1", "10.0.0.3", "10.0.0.2"):
+        names.known = [host]
+        names.turn()
+        names.now_s += LOOK_UP_S
+    names.known = []
+    assert names.turn()[1:] == [url_of(f"10.0.0.{n}", 8050) for n in (2, 3, 1)]
+
+
+def test_a_node_of_ray_that_is_gone_is_not_asked() -> None:
+    names = Names()
+    names.nodes = ["http://10.0.0.7:8050"]
+    assert names.asked() == ["http://fixed:1", "http://10.0.0.7:8050"]
+    names.nodes = []
+    assert names.asked() == ["http://fixed:1"]
+
+
+def test_a_look_up_under_way_is_not_begun_again() -> None:
+    names = Names()
+    (name,) = names.sources.due()
+    names.now_s = 3 * LOOK_UP_S
+    assert names.sources.due() == []
+    names.known = None
+    names.sources.resolve(*name)
+    assert names.sources.due() == [name], "also where it failed"
+    names.sources.looked(name)
+    names.now_s = 6 * LOOK_UP_S
+    assert names.sources.due() == [name], "also where it was never begun"
 
 
 def test_nodes_of_ray_are_peers() -> None:

@@ -21,7 +21,7 @@ from tests.unit.fleet.exports import START_S, at, export_of, model, step_of
 
 def told(**changes: Any) -> bytes:
     """A good export with some fields changed; None takes a field away."""
-    export = export_of("r1", [step_of(at(START_S), [1.0, 2.0])], models=[model("m")])
+    export = export_of("d1", [step_of(at(START_S), [1.0, 2.0])], models=[model("m")])
     fields = orjson.loads(export.as_bytes()) | changes
     return orjson.dumps({name: value for name, value in fields.items() if value is not None})
 
@@ -32,7 +32,7 @@ def step(**changes: Any) -> list[dict[str, Any]]:
 
 def test_what_is_read_is_what_was_told() -> None:
     export = export_of(
-        "r1",
+        "d1",
         [step_of(at(START_S), [1.0, 2.0, 300.0], errors=1)],
         since=4,
         models=[model("m", "2", "bb", "slow")],
@@ -61,6 +61,12 @@ def test_another_format_or_histogram_is_incompatible() -> None:
         b'{"error": "not found"}',
         told(run=None),
         told(run=7),
+        told(run=""),
+        told(run="a1&since=0"),
+        told(run="a1\r\nx: y"),
+        told(run="a1\n"),
+        told(run="A1"),
+        told(run="a" * 65),
         told(seq=-1),
         told(seq=True),
         told(since=11),

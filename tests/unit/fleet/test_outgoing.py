@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from functools import partial
@@ -14,7 +15,8 @@ from app.fleet.puller import Puller, Sources, asker
 from app.outgoing import Answer, Outgoing, OutgoingError
 from engine.errors import Overloaded
 from engine.fleet.addresses import Peers
-from engine.fleet.fleet import Ask, Fleet
+from engine.fleet.export import Export
+from engine.fleet.fleet import STUCK_S, Ask, Fleet
 from tests.unit.fleet.exports import export_of
 from tests.waiting import until
 
@@ -147,6 +149,40 @@ def test_a_trickle_is_ended(listen: Callable[[Script], Listener]) -> None:
         stop.set()
 
 
+def test_a_head_that_trickles_is_ended(listen: Callable[[Script], Listener]) -> None:
+    stop = threading.Event()
+
+    def trickle(connection: socket.socket, head: bytes) -> bool:
+        connection.sendall(b"HTTP/1.1 200 OK\r\nx-long: ")
+        while not stop.wait(0.02):
+            try:
+                connection.sendall(b"x")
+            except OSError:
+                return False
+        return False
+
+    there, http = listen(trickle), client(timeout_s=0.2)
+    begun_s = time.monotonic()
+    try:
+        with pytest.raises(OutgoingError, match=r"took over 0\.4 s"):
+            http.ask("GET", there.url, {})
+        assert time.monotonic() - begun_s < 5
+    finally:
+        stop.set()
+    assert http.figures()["open"] == 0
+
+
+def test_a_connection_that_is_kept_has_its_time_anew(
+    listen: Callable[[Script], Listener],
+) -> None:
+    there, http = listen(say(OK)), client(timeout_s=0.05)
+    assert http.ask("GET", there.url, {}).status == 200
+    begun_s = time.monotonic()
+    until(lambda: time.monotonic() - begun_s > 0.15, 5, "the first answer's time is over")
+    assert http.ask("GET", there.url, {}).status == 200
+    assert there.accepted == 1
+
+
 def test_nobody_there_is_told_without_address() -> None:
     with closing(socket.create_server(("127.0.0.1", 0))) as taken:
         port = taken.getsockname()[1]
@@ -181,7 +217,7 @@ def test_more_than_the_limit_wait_and_are_counted(listen: Callable[[Script], Lis
 
 def puller(fleet: Fleet, ask: Callable[[Ask], Answer]) -> Puller:
     sources = Sources(Peers(("http://a:1", "http://b:1")), lambda: [])
-    return Puller(fleet, sources, lambda since: export_of("own", since=since), ask)
+    return Puller(fleet, sources, lambda since: export_of("0e", since=since), ask)
 
 
 def answer_with(answer: Answer, wanted: Ask) -> Answer:
@@ -195,7 +231,7 @@ def is_asked(fleet: Fleet) -> bool:
 
 def test_each_status_becomes_of_a_peer_what_it_says() -> None:
     answers = {
-        200: Answer(200, export_of("ra").as_bytes()),
+        200: Answer(200, export_of("a1").as_bytes()),
         304: Answer(304, b""),
         401: Answer(401, b'{"error": "an API key is needed"}'),
         404: Answer(404, b"<html>"),
@@ -203,13 +239,13 @@ def test_each_status_becomes_of_a_peer_what_it_says() -> None:
     }
     expected = {
         200: ("up", None),
-        304: ("up", None),
+        304: ("refused", "it told that nothing is new before it told anything"),
         401: ("refused", "answered 401: an API key is needed; see peers_key"),
         404: ("refused", "answered 404"),
         500: ("asking", "answered 500: internal error"),
     }
     for status, answer in answers.items():
-        fleet = Fleet("own", 2.0)
+        fleet = Fleet("0e", 2.0)
         pulls = puller(fleet, partial(answer_with, answer))
         pulls.round()
         until(partial(is_asked, fleet), 5, "asked")
@@ -219,7 +255,7 @@ def test_each_status_becomes_of_a_peer_what_it_says() -> None:
 
 
 def test_a_question_that_raises_is_a_missed_one() -> None:
-    fleet = Fleet("own", 2.0)
+    fleet = Fleet("0e", 2.0)
 
     def ask(wanted: Ask) -> Answer:
         raise ZeroDivisionError
@@ -231,8 +267,53 @@ def test_a_question_that_raises_is_a_missed_one() -> None:
     pulls.stop()
 
 
+def test_one_peer_never_takes_two_of_the_askers() -> None:
+    now_s, go = [0.0], threading.Event()
+    fleet = Fleet("0e", 2.0, monotonic=lambda: now_s[0])
+    asked: list[str] = []
+
+    def ask(wanted: Ask) -> Answer:
+        asked.append(wanted.url)
+        if wanted.url == "http://a:1":
+            go.wait(10)
+        return Answer(200, export_of("b1").as_bytes())
+
+    pulls = puller(fleet, ask)
+    try:
+        for _ in range(4):
+            pulls.round()
+            until(lambda: pulls._under_way == {"http://a:1"}, 5, "only a hangs")
+            now_s[0] += 2 * STUCK_S
+        assert sorted(asked) == ["http://a:1"] + 4 * ["http://b:1"]
+        go.set()
+        until(lambda: not pulls._under_way, 5, "a has answered")
+        pulls.round()
+        until(lambda: asked.count("http://a:1") == 2, 5, "a is asked again")
+    finally:
+        go.set()
+        pulls.stop()
+
+
+def test_peers_are_asked_though_this_process_cannot_tell_of_itself() -> None:
+    fleet = Fleet("0e", 2.0)
+
+    def fails(since: int) -> Export:
+        raise ZeroDivisionError
+
+    def no_nodes() -> list[str]:
+        raise ZeroDivisionError
+
+    fleet.follow(["http://a:1"])
+    sources = Sources(Peers(("http://a:1",), (), True), no_nodes)
+    content = export_of("a1").as_bytes()
+    pulls = Puller(fleet, sources, fails, lambda ask: Answer(200, content))
+    pulls.round()
+    until(lambda: fleet.view().rows[1].state == "up", 5, "asked")
+    pulls.stop()
+
+
 def test_a_pool_that_takes_no_more_is_a_missed_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    fleet = Fleet("own", 2.0)
+    fleet = Fleet("0e", 2.0)
     pulls = puller(fleet, lambda ask: Answer(304, b""))
 
     def full(job: Callable[[], None]) -> None:

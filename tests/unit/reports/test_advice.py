@@ -96,6 +96,26 @@ def test_steps_that_a_benchmark_touches_are_left_out() -> None:
     assert (kept.totals[TOTAL_AT["requests"]], kept.covered_s) == (54_001, 30.0)
 
 
+def benchmark(t: float, text: str) -> dict[str, object]:
+    return {"t": t, "kind": "benchmark", "text": text}
+
+
+def test_a_benchmark_that_is_longer_than_the_window_covers_all_of_it() -> None:
+    told = [benchmark(-500.0, "started forest"), benchmark(90.0, "finished forest")]
+    assert benchmark_spans(told, 0.0, 60.0) == [(0.0, 60.0)]
+    assert benchmark_spans(told[:1], 0.0, 60.0) == [(0.0, 60.0)]
+    over = [benchmark(-500.0, "started forest"), benchmark(-10.0, "finished forest")]
+    assert benchmark_spans(over, 0.0, 60.0) == []
+
+
+def test_a_benchmark_that_a_crash_ended_is_over_at_the_next_start() -> None:
+    start = {"t": 20.0, "kind": "start", "text": "started with 3 models"}
+    assert benchmark_spans([benchmark(10.0, "started forest"), start], 0.0, 60.0) == [(10.0, 20.0)]
+    before = [benchmark(-90.0, "started forest"), start | {"t": -5.0}]
+    assert benchmark_spans(before, 0.0, 60.0) == []
+    assert benchmark_spans([start], 0.0, 60.0) == []
+
+
 def test_a_cold_model_is_warmed_by_what_its_first_answer_took() -> None:
     found = only(facts_of(model_of(state="cold", requests=0, lookups=0)))
     assert found["action"]["body"] == {"models": ["forest"]}
