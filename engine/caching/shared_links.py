@@ -167,6 +167,27 @@ class Links:
             link.close()
 
 
+class OwnLink:
+    """One thread's own connection, opened when it is needed and lacking."""
+
+    def __init__(self, links: Links) -> None:
+        self._links = links
+        self._link: Link | None = None
+
+    def open(self) -> Link:
+        """Raises Away."""
+        if self._link is None or not self._link.usable:
+            self.let_go()
+            self._link = self._links.connect()
+        return self._link
+
+    def let_go(self) -> None:
+        if self._link is not None:
+            self._link.close()
+            self._links.give(self._link)
+            self._link = None
+
+
 def words_of(error: BaseException) -> str:
     """An error of the package in one line."""
     first = (str(error).strip().splitlines() or [""])[0]

@@ -19,7 +19,7 @@ from typing import Any
 from engine.caching.shared_circuit import Circuit
 from engine.caching.shared_epochs import Epochs, group_of, is_epoch, stored_epochs
 from engine.caching.shared_keys import EPOCHS
-from engine.caching.shared_links import CONNECT_S, Away, Link, Links, Refusal
+from engine.caching.shared_links import CONNECT_S, Away, Link, Links, OwnLink, Refusal
 from engine.supervised import Supervised
 
 log = logging.getLogger(__name__)
@@ -47,7 +47,7 @@ class Watch:
     ) -> None:
         self._links, self._circuit, self._epochs = links, circuit, epochs
         self._flushed, self._budget_s = flushed, budget_s
-        self._link: Link | None = None
+        self._own = OwnLink(links)
         self._pending: dict[str | None, bool] = {}
         """Flushes by others that are not done yet, and whether their failure was said."""
         self._said = False
@@ -83,7 +83,7 @@ class Watch:
             self._woken.wait(WATCH_S)
             time.sleep(max(0.0, began_s + LEAST_PAUSE_S - time.monotonic()))
             self._woken.clear()
-        self._let_go()
+        self._own.let_go()
 
     def look(self) -> None:
         """Once: probe where the circuit is open, tell, follow, open what connections lack."""
@@ -91,12 +91,12 @@ class Watch:
         try:
             if not self._circuit.asks:
                 self._begin_anew()
-            link = self._open()
+            link = self._own.open()
             self._follow(link)
             self._tell(link)
             self._links.fill()
         except Away as away:
-            self._let_go()
+            self._own.let_go()
             if self._circuit.asks:
                 self._circuit.failed(str(away))
             else:
@@ -108,21 +108,9 @@ class Watch:
         """A probe: the store answers three times running within a look-up's budget."""
         self._circuit.begin_probe()
         self._links.drop()
-        link = self._open()
+        link = self._own.open()
         for _ in range(PROBE_TRIPS):
             _reply(link, (b"PING",), self._budget_s)
-
-    def _open(self) -> Link:
-        if self._link is None or not self._link.usable:
-            self._let_go()
-            self._link = self._links.connect()
-        return self._link
-
-    def _let_go(self) -> None:
-        if self._link is not None:
-            self._link.close()
-            self._links.give(self._link)
-            self._link = None
 
     def _follow(self, link: Link) -> None:
         """See what others flushed, and repair a store that knows less than this server."""

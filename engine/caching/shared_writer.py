@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from engine.caching.shared_circuit import Circuit
 from engine.caching.shared_keys import sealed
-from engine.caching.shared_links import CONNECT_S, Away, Command, Link, Links, Refusal
+from engine.caching.shared_links import CONNECT_S, Away, Command, Link, Links, OwnLink, Refusal
 from engine.caching.shared_types import SharedCounts
 from engine.supervised import Supervised
 
@@ -42,11 +42,11 @@ class Writer:
 
     def __init__(self, links: Links, circuit: Circuit, counts: SharedCounts, limit: int) -> None:
         self.problem: str | None = None
-        self._links, self._circuit, self._counts = links, circuit, counts
+        self._circuit, self._counts = circuit, counts
         self._queue: queue.Queue[Offer | None] = queue.Queue(limit)
         self._waiting_bytes, self._said = 0, False
         self._lock = threading.Lock()
-        self._link: Link | None = None
+        self._own = OwnLink(links)
         self.thread = Supervised("shared-writer", self._run)
 
     @property
@@ -89,7 +89,7 @@ class Writer:
             self._write(offers)
             if ends:
                 break
-        self._let_go()
+        self._own.let_go()
 
     def _write(self, offers: list[Offer]) -> None:
         commands: list[Command] = []
@@ -114,7 +114,7 @@ class Writer:
             replies = self._open().ask(commands, CONNECT_S)
         except Away as away:
             self._counts.dropped += values
-            self._let_go()
+            self._own.let_go()
             self._circuit.failed(str(away))
             return
         refused = [reply for reply in replies if isinstance(reply, Refusal)]
@@ -126,16 +126,7 @@ class Writer:
         """This thread's own connection. Raises Away."""
         if not self._circuit.asks:
             raise Away("the store is not asked")
-        if self._link is None or not self._link.usable:
-            self._let_go()
-            self._link = self._links.connect()
-        return self._link
-
-    def _let_go(self) -> None:
-        if self._link is not None:
-            self._link.close()
-            self._links.give(self._link)
-            self._link = None
+        return self._own.open()
 
     def close(self, wait_s: float) -> None:
         """Write what waits, for at most wait_s."""

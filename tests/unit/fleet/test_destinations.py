@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -16,24 +16,11 @@ from engine.telemetry.alerts.notify import Dispatcher, Notification
 from engine.telemetry.record import RequestMetrics
 from engine.telemetry.recorder import Recorder
 from engine.telemetry.ticker import Ticker
-from tests.unit.fleet.test_outgoing import OK, Listener, Script, say
+from tests.unit.fleet.listener import OK, Listener, Script, say
 from tests.waiting import until
 
 NOTICE = Notification("down", "critical", 1.0, ({"name": "errors", "text": "5 %"},))
 REFUSED = b"HTTP/1.1 500 Oops\r\ncontent-length: 0\r\n\r\n"
-
-
-@pytest.fixture
-def listen() -> Iterator[Callable[[Script], Listener]]:
-    made: list[Listener] = []
-
-    def start(script: Script) -> Listener:
-        made.append(Listener(script))
-        return made[-1]
-
-    yield start
-    for one in made:
-        one.close()
 
 
 def test_a_webhooks_connection_is_kept_and_counted(listen: Callable[[Script], Listener]) -> None:

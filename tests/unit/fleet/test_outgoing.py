@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from functools import partial
 
@@ -18,62 +18,23 @@ from engine.fleet.addresses import Peers
 from engine.fleet.export import Export
 from engine.fleet.fleet import STUCK_S, Ask, Fleet
 from tests.unit.fleet.exports import export_of
+from tests.unit.fleet.listener import OK, Listener, Script, say
 from tests.waiting import until
 
-OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}"
-Script = Callable[[socket.socket, bytes], bool]
 
+def trickle(stop: threading.Event, begin: bytes) -> Script:
+    """Sends a beginning, then a byte now and then, until it is stopped or the client goes."""
 
-class Listener:
-    """A server of bytes: each request's head is kept, `script` answers; False ends a connection."""
-
-    def __init__(self, script: Script) -> None:
-        self.heads: list[bytes] = []
-        self.accepted = 0
-        self._script = script
-        self._socket = socket.create_server(("127.0.0.1", 0))
-        self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def _accept(self) -> None:
-        while True:
-            try:
-                connection, _ = self._socket.accept()
-            except OSError:
-                return
-            self.accepted += 1
-            threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
-
-    def _serve(self, connection: socket.socket) -> None:
-        with closing(connection):
-            while head := connection.recv(65_536):
-                self.heads.append(head)
-                if not self._script(connection, head):
-                    return
-
-    def close(self) -> None:
-        self._socket.close()
-
-
-def say(content: bytes, goes_on: bool = True) -> Script:
     def script(connection: socket.socket, head: bytes) -> bool:
-        connection.sendall(content)
-        return goes_on
+        connection.sendall(begin)
+        while not stop.wait(0.02):
+            try:
+                connection.sendall(b"x")
+            except OSError:
+                return False
+        return False
 
     return script
-
-
-@pytest.fixture
-def listen() -> Iterator[Callable[[Script], Listener]]:
-    made: list[Listener] = []
-
-    def start(script: Script) -> Listener:
-        made.append(Listener(script))
-        return made[-1]
-
-    yield start
-    for one in made:
-        one.close()
 
 
 def client(limit: int = 1, timeout_s: float = 5.0) -> Outgoing:
@@ -132,16 +93,7 @@ def test_no_answer_says_why(
 def test_a_trickle_is_ended(listen: Callable[[Script], Listener]) -> None:
     stop = threading.Event()
 
-    def trickle(connection: socket.socket, head: bytes) -> bool:
-        connection.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 100000\r\n\r\n")
-        while not stop.wait(0.02):
-            try:
-                connection.sendall(b"x")
-            except OSError:
-                return False
-        return False
-
-    there = listen(trickle)
+    there = listen(trickle(stop, b"HTTP/1.1 200 OK\r\ncontent-length: 100000\r\n\r\n"))
     try:
         with pytest.raises(OutgoingError, match=r"took over 0\.4 s"):
             client(timeout_s=0.2).ask("GET", there.url, {})
@@ -152,16 +104,7 @@ def test_a_trickle_is_ended(listen: Callable[[Script], Listener]) -> None:
 def test_a_head_that_trickles_is_ended(listen: Callable[[Script], Listener]) -> None:
     stop = threading.Event()
 
-    def trickle(connection: socket.socket, head: bytes) -> bool:
-        connection.sendall(b"HTTP/1.1 200 OK\r\nx-long: ")
-        while not stop.wait(0.02):
-            try:
-                connection.sendall(b"x")
-            except OSError:
-                return False
-        return False
-
-    there, http = listen(trickle), client(timeout_s=0.2)
+    there, http = listen(trickle(stop, b"HTTP/1.1 200 OK\r\nx-long: ")), client(timeout_s=0.2)
     begun_s = time.monotonic()
     try:
         with pytest.raises(OutgoingError, match=r"took over 0\.4 s"):
