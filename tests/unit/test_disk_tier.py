@@ -28,6 +28,20 @@ def keep(tier: DiskTier, key: bytes, group: str = "m", payload: bytes = b"payloa
     until(lambda: tier.written > before, 5, "written")
 
 
+def hold_up(tier: DiskTier) -> threading.Event:
+    """Have the writer wait over key 0 of group m, from now until what is returned is set."""
+    go, began = threading.Event(), threading.Event()
+
+    def slow() -> bytes:
+        began.set()
+        go.wait(20)
+        return b"slow"
+
+    tier.offer(b"0", slow, "m")
+    assert began.wait(10)
+    return go
+
+
 class Failing:
     """In the place of a method of the cache's, until it is told to work again."""
 
@@ -83,15 +97,7 @@ def test_offers_beyond_the_queue_are_dropped(
 ) -> None:
     monkeypatch.setattr(disks, "MAX_QUEUED", 2)
     tier = DiskTier(tmp_path / "cache", 10_000_000)
-    go, began = threading.Event(), threading.Event()
-
-    def slow() -> bytes:
-        began.set()
-        go.wait(10)
-        return b"slow"
-
-    tier.offer(b"0", slow, "m")
-    assert began.wait(10)
+    go = hold_up(tier)
     for key in (b"1", b"2", b"3", b"4"):
         tier.offer(key, lambda: b"payload", "m")
     assert tier.dropped == 2
@@ -102,15 +108,7 @@ def test_offers_beyond_the_queue_are_dropped(
 
 
 def test_a_flush_forgets_what_waits_to_be_written_too(tier: DiskTier) -> None:
-    go, began = threading.Event(), threading.Event()
-
-    def slow() -> bytes:
-        began.set()
-        go.wait(10)
-        return b"slow"
-
-    tier.offer(b"0", slow, "m")
-    assert began.wait(10)
+    go = hold_up(tier)
     tier.offer(b"1", lambda: b"payload", "m")
     tier.clear()
     go.set()
@@ -123,15 +121,7 @@ def test_a_group_s_flush_that_finds_the_queue_full_forgets_what_waits(
 ) -> None:
     monkeypatch.setattr(disks, "MAX_QUEUED", 2)
     tier = DiskTier(tmp_path / "cache", 10_000_000)
-    go, began = threading.Event(), threading.Event()
-
-    def slow() -> bytes:
-        began.set()
-        go.wait(10)
-        return b"slow"
-
-    tier.offer(b"0", slow, "m")
-    assert began.wait(10)
+    go = hold_up(tier)
     tier.offer(b"1", lambda: b"payload", "m")
     tier.offer(b"2", lambda: b"payload", "m")
     tier.clear("m")
@@ -218,15 +208,7 @@ def test_closing_does_not_wait_for_a_writer_that_hangs(
 ) -> None:
     monkeypatch.setattr(disks, "MAX_QUEUED", 1)
     tier = DiskTier(tmp_path / "cache", 10_000_000)
-    go, began = threading.Event(), threading.Event()
-
-    def hangs() -> bytes:
-        began.set()
-        go.wait(20)
-        return b""
-
-    tier.offer(b"0", hangs, "m")
-    assert began.wait(10)
+    go = hold_up(tier)
     tier.offer(b"1", lambda: b"payload", "m")
     tier.close(0.05)
     go.set()
