@@ -261,5 +261,6 @@ def test_only_what_changes_nothing_is_sent_twice(
     refused.read()
     assert refused.status == 502
     assert hangup.asked == [b"POST /performance/cache/clear HTTP/1.1"]
+    until(lambda: len(proxy.lines()) == asked + 1, 5, "all of them in the log")
     last = proxy.lines()[-1]
     assert last["to"] == f"127.0.0.1:{hangup.port}"
