@@ -5,6 +5,7 @@ r"""The front: guards and the request's own clock, before either door.
 
     lane        what it takes             runs
     together    a usual V2 request        on the loop, with the others of the same turn
+    viewers     what changed this second  where it was read
     loop        microseconds              on the event loop itself
     slots       a run over inline_us      on a CPU slot, answered from there (a Pending)
     threads     waiting                   on a bounded pool: loads, actions, analyses
@@ -32,7 +33,6 @@ from app.access.rated_lane import RatedLane
 from app.api import performance, v2
 from app.api.inference import record_lines, timeout_ms
 from app.api.statuses import response_to
-from app.bursts import Bursts
 from app.encoding import LEAST_BYTES, Compressor, accepts_gzip
 from app.exchange import JSON, Exchange, Handler, Head, Pending, Request, Response, error_response
 from app.http1 import Connection
@@ -40,11 +40,13 @@ from app.infer_lane import NEEDS_A_LOOK, InferLane, kind_of, lane_for
 from app.listener import ConnectionCounts
 from app.noop_lane import NoOpLane
 from app.routes import NEVER_WAITS, Match, Router
+from app.viewer_lane import ViewerLane, Viewers
 from engine.engine import Engine
 from engine.errors import (
     ArtefactError,
     Cancelled,
     DeadlineExceeded,
+    InvalidInput,
     ModelFailed,
     Overloaded,
     UnknownModel,
@@ -81,7 +83,7 @@ class Front:
         settings = engine.settings
         self.pool = WorkerPool("http", settings.http_threads, settings.http_queue)
         self.noop_lane = NoOpLane()
-        self._bursts = Bursts(lambda: engine.ticker.requests_per_s)
+        self._viewers = Viewers(engine)
         self._noted = self._noted_second = 0
         self._in_flight = engine.profiler.in_flight
         self._lanes: dict[tuple[str, str | None, tuple[bool, bool]], InferLane] = {}
@@ -97,7 +99,7 @@ class Front:
         """Answer on the loop, or see to it that a thread does; False: Flask is to answer."""
         head = request.head
         if head is not None and head.lane is not None:
-            lane: InferLane | NoOpLane = head.lane
+            lane: InferLane | NoOpLane | ViewerLane = head.lane
             doing = self._loop_doing
             doing.work = lane.mark
             try:
@@ -127,8 +129,8 @@ class Front:
         if is_infer and request.head is not None and request.head.lane is None:
             self._open_lane(exchange, request.head, match)
         if handler is performance.live:
-            self._bursts.do(client, lambda: self._show(exchange, client))
-        elif v2.may_run_on_loop(exchange) if is_infer else handler in NEVER_WAITS:
+            self._open_viewer_lane(exchange)
+        if v2.may_run_on_loop(exchange) if is_infer else handler in NEVER_WAITS:
             self._run_on_loop(exchange, handler, client)
         else:
             self._run_on_thread(exchange, handler, client)
@@ -161,6 +163,8 @@ class Front:
         self._lanes.clear()
         self.noop_lane.end()
         self.noop_lane = NoOpLane()
+        self._viewers.end()
+        self._viewers = Viewers(self.engine)
 
     def _open_lane(self, exchange: Exchange, head: Head, match: Match) -> None:
         """Requests with this head passed the gate: the next of them may go together."""
@@ -186,6 +190,13 @@ class Front:
                     lane.end()  # it began while this lane was being made
             limited = self.gate.rates.has("infer")
             head.lane = RatedLane(lane, self.gate, exchange) if limited else lane
+
+    def _open_viewer_lane(self, exchange: Exchange) -> None:
+        """Viewers who ask for the same second with this head need no look either."""
+        request = exchange.request
+        if exchange.caller.by != "session" and request.headers.keys().isdisjoint(NEEDS_A_LOOK):
+            with contextlib.suppress(InvalidInput):
+                self._viewers.adopt(request.head, *performance.asked_of(exchange))
 
     def end_lanes(self, model: str) -> None:
         """Requests that name no version of a model are answered one by one from now on."""
@@ -225,15 +236,6 @@ class Front:
         if given is not None and (parts := _TRACEPARENT.fullmatch(given)):
             exchange.trace_id, exchange.span_id = parts[1].decode(), parts[2].decode()
         return exchange
-
-    def _show(self, exchange: Exchange, client: Connection) -> None:
-        """What a viewer asked for."""
-        exchange.waited_ns = time.perf_counter_ns() - exchange.started_ns
-        try:
-            self._run_on_loop(exchange, performance.live, client)
-        except Exception:
-            log.exception("a viewer could not be answered")
-            client.answer(error_response(500, "internal error"))
 
     def _run_on_loop(self, exchange: Exchange, handler: Handler, client: Connection) -> None:
         exchange.may_wait = False

@@ -283,7 +283,7 @@ class Connection(asyncio.Protocol):
         ):
             return
         if len(heads) >= MAX_HEADS:
-            heads.clear()
+            del heads[next(iter(heads))]
         heads[seen] = request.head = Head(
             request.method, request.target, headers, len(request.body)
         )

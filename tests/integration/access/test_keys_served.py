@@ -76,20 +76,21 @@ def test_a_revoked_key_leaves_the_fast_lane_within_two_seconds(
     assert infer(connection, body, API_KEY).status == 200
 
 
-def test_a_no_op_lane_ends_with_its_key(
-    served: RunningServer, state: Path, connection: http.client.HTTPConnection
+@pytest.mark.parametrize("name", ["noop", "live"])
+def test_a_lane_of_the_console_ends_with_its_key(
+    served: RunningServer, state: Path, connection: http.client.HTTPConnection, name: str
 ) -> None:
-    token = keys(state, "create", "--name", "noop", "--scope", "view")
+    token = keys(state, "create", "--name", name, "--scope", "view")
 
     def status() -> int:
-        connection.request("GET", "/performance/noop", None, {"x-api-key": token})
+        connection.request("GET", f"/performance/{name}", None, {"x-api-key": token})
         answer = connection.getresponse()
         answer.read()
         return answer.status
 
     until(lambda: status() == 200, 5, "the new key counts")
     assert [status() for _ in range(5)] == [200] * 5
-    keys(state, "revoke", "noop")
+    keys(state, "revoke", name)
     until(lambda: status() == 401, 2.5, "the key is refused")
 
 

@@ -1,0 +1,80 @@
+"""Viewers of the console, answered where they are read.
+
+Whoever looks asks once a second for what changed since the second before, in equal bytes: the
+first of a second takes the usual way, past the gate, and the others with the same head come here.
+An answer was made when the second ended; what is left is its head.
+"""
+
+from __future__ import annotations
+
+from time import perf_counter_ns
+
+from app.exchange import Head, Request
+from app.http1 import Connection
+from app.rendering import Date
+from engine.engine import Engine
+from engine.in_flight import Mark
+from engine.telemetry.labels import Label
+from engine.telemetry.rows import COLUMN, WIDTH, packed
+
+ENDPOINT = "/performance/live"
+_ORDINAL, _BYTES_OUT = COLUMN["ordinal"], COLUMN["bytes_out"]
+_ENDED, _DURATION = COLUMN["ended_ns"], COLUMN["duration_ns"]
+PACKED_LINES = "content-encoding: gzip\r\nvary: accept-encoding\r\n"
+
+
+class Viewers:
+    """What the lanes of all viewers share. is_over: each is to be looked at alone from now on."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._feed, self._recorder = engine.ticker.feed, engine.recorder
+        self._row = [0] * WIDTH
+        self._row[COLUMN["label"]] = self._recorder.label_id(Label("", "", "", ENDPOINT, False))
+        self._row[COLUMN["status"]] = 200
+        self._row[COLUMN["memory_before_kb"]] = self._row[COLUMN["memory_after_kb"]] = -1
+        self.is_over = False
+
+    def end(self) -> None:
+        self.is_over = True
+
+    def adopt(self, head: Head | None, since: int, packs: bool) -> None:
+        """Requests with this head are answered here from now on."""
+        if head is not None and head.method == b"GET":
+            head.lane = ViewerLane(self, since, packs)
+
+    def answer(self, client: Connection, since: int, packs: bool) -> None:
+        started_ns = perf_counter_ns()
+        body, ordinal = self._feed.answer(since, packs), self._recorder.new_ordinal()
+        client.answer_bytes(
+            f"HTTP/1.1 200 OK\r\n{Date.line}{PACKED_LINES if packs else ''}"
+            "content-type: application/json\r\ncache-control: no-store\r\n"
+            f"x-request-id: {self._recorder.id_of(ordinal)}\r\n"
+            f"content-length: {len(body)}\r\n\r\n".encode("latin-1")
+            + body
+        )
+        if self._recorder.enabled:
+            row, ended_ns = self._row, perf_counter_ns()
+            row[_ORDINAL], row[_BYTES_OUT] = ordinal, len(body)
+            row[_ENDED], row[_DURATION] = ended_ns, ended_ns - started_ns
+            self._recorder.extend(packed(*row))
+
+
+class ViewerLane:
+    """One head's way there. since: the second that those who send it have."""
+
+    __slots__ = ("_packs", "_since", "_viewers")
+    mark = Mark("", "", ENDPOINT, "", is_service=False)
+
+    def __init__(self, viewers: Viewers, since: int, packs: bool) -> None:
+        self._viewers, self._since, self._packs = viewers, since, packs
+
+    @property
+    def is_over(self) -> bool:
+        return self._viewers.is_over
+
+    def take(self, request: Request, client: Connection) -> bool:
+        """Answer; False: not one for here any more."""
+        if self._viewers.is_over:
+            return False
+        self._viewers.answer(client, self._since, self._packs)
+        return True
