@@ -39,7 +39,13 @@ def test_an_export_is_one_that_peers_take(port: int) -> None:
 
 
 def test_what_was_served_is_in_the_next_export_once(port: int) -> None:
-    first = call(port, "GET", EXPORT)[2]
+    def newest() -> dict[str, int]:
+        told: dict[str, int] = call(port, "GET", EXPORT)[2]
+        return told
+
+    begun = newest()["seq"]
+    until(lambda: newest()["seq"] > begun, 5, "a second without requests of other tests")
+    first = newest()
     rows = {"inputs": [tensor([[0.5] * 30])]}
     for _ in range(3):
         assert call(port, "POST", "/v2/models/breast_cancer/infer", rows)[0] == 200
