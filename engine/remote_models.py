@@ -14,17 +14,17 @@ import logging
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from engine.deploying import Deployer, config_of, most_rows_of, timeout_s
 from engine.errors import ConfigurationError, ModelFailed, PyrometerError, UnknownModel
 from engine.executors.placement import WORTH, Placement, write_words
 from engine.executors.ray_link import UP, Link, nothing_at
-from engine.executors.remote import AUTO, LOCAL, RAY, RemoteLost
+from engine.executors.remote import LOCAL, RAY, RemoteLost
 from engine.models.files import private_folder
 from engine.models.loaded import LoadedModel
 from engine.periodic import Periodic
+from engine.placed import LEAST_PAUSE_S, Placed
 from engine.sent import Figures, Sent
 
 if TYPE_CHECKING:
@@ -33,37 +33,11 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 LOOK_EVERY_S, PROBE_EVERY_S = 0.5, 0.25
 DEPLOYS_AT_ONCE = 4
-LEAST_PAUSE_S, LONGEST_PAUSE_S = 5.0, 60.0
 GONE_S = 30.0
 """Replicas that answer no sample for so long are deployed anew: their deployment may be gone."""
 STACKS = "ray replica"
 RACE_S = 0.05
 """A request that was found quick a moment ago has begun by then."""
-
-
-@dataclass(slots=True)
-class Placed:
-    """One version that serves. app: its deployment; "" where it has none.
-
-    starts: which bridge it was deployed through. quick_rows: what the model had before.
-    older: deployments of what it had before, to be removed once it has another. lost_s: when
-    its replicas first answered no sample, monotonic; None while they do.
-    """
-
-    model: LoadedModel
-    placement: Placement
-    choice: str = AUTO
-    state: str = LOCAL
-    app: str = ""
-    older: frozenset[str] = frozenset()
-    lost_s: float | None = None
-    sent: Sent | None = None
-    starts: int = 0
-    quick_rows: int = 0
-    problem: str = ""
-    pause_s: float = LEAST_PAUSE_S
-    again_s: float = 0.0
-    since_s: float = field(default_factory=time.time)
 
 
 class RemoteModels:
@@ -171,7 +145,7 @@ class RemoteModels:
         placed = list(self._placed.items())
         try:
             write_words(
-                self.folder, {k: f"runs {_where(p)}: {p.placement.reason}" for k, p in placed}
+                self.folder, {k: f"runs {p.where}: {p.placement.reason}" for k, p in placed}
             )
         except OSError as error:
             log.warning("where models run was not written down: %s", error)
@@ -212,7 +186,7 @@ class RemoteModels:
                 self._take_home(before, LOCAL, "")
                 if before.model is model:
                     placed.pause_s, placed.quick_rows = before.pause_s, before.quick_rows
-            _has_failed(placed, error)
+            placed.has_failed(error)
             self._placed[key] = placed
 
     def _place(
@@ -240,7 +214,7 @@ class RemoteModels:
         self._placed[key] = placed
         if before is None or before.model is not model:
             name = f"{model.name} {model.version}"
-            self._event("ray", f"{name} runs {_where(placed)}: {decided.reason}")
+            self._event("ray", f"{name} runs {placed.where}: {decided.reason}")
         if placed.sent is not None or decided.where == LOCAL:
             if before is not None and before.sent is not None:
                 self._take_home(before, LOCAL, "")
@@ -268,7 +242,7 @@ class RemoteModels:
         try:
             placed.app = self._deployer.deploy(model, older)
         except (RemoteLost, PyrometerError, OSError) as error:
-            _has_failed(placed, error)
+            placed.has_failed(error)
             log.warning("%s %s is not on Ray: %s", model.name, model.version, error)
             return
         placed.sent = Sent(
@@ -331,7 +305,7 @@ class RemoteModels:
         if placed is None:
             return None
         return placed.placement.as_dict() | {
-            "state": _state(placed),
+            "state": placed.shown_state,
             "problem": placed.problem or None,
             "worth": WORTH,
         }
@@ -387,22 +361,6 @@ class RemoteModels:
                 self._forget(app)
         self._event("ray", f"{model}'s replicas were begun anew")
         return {"model": model, "app": again.app}
-
-
-def _has_failed(placed: Placed, error: Exception) -> None:
-    """Said so, and tried again after a pause, the next time after a longer one."""
-    placed.state, placed.problem = "failed", str(error)[:300]
-    placed.again_s = time.monotonic() + placed.pause_s
-    placed.pause_s = min(LONGEST_PAUSE_S, 2 * placed.pause_s)
-
-
-def _where(placed: Placed) -> str:
-    return "on Ray" if placed.sent is not None else "here"
-
-
-def _state(placed: Placed) -> str:
-    resting = placed.sent is not None and placed.sent.resting
-    return "away" if resting else placed.state
 
 
 def remote_of(engine: Engine) -> RemoteModels:

@@ -121,10 +121,9 @@ class Replica:
         """Rows in, answers out, both as payloads; the head says what it cost, in ns and bytes.
 
         "kept_home": why this replica's forms do not answer these rows; the payload is empty.
-        "drained": it takes no more; another is to be asked.
+        One that is drained answers until it is taken out: if it refused, it would be idle, and
+        whoever looks for an idle replica would ask it again and again.
         """
-        if self._drained:
-            return {"drained": True, "replica": self._name}, b""
         arrived_ns = time.perf_counter_ns()
         self._waiting += 1
         try:

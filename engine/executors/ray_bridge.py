@@ -144,9 +144,6 @@ class Bridge:
             except lost as error:
                 why = f"{type(error).__name__}: {_first_line(error)}"
                 continue
-            if answer.get("drained"):
-                why = "its replica is being drained"
-                continue
             if "replica" in answer:
                 app.reports[answer["replica"]] = answer
             return {**answer, "tries": tries}, data
@@ -175,7 +172,7 @@ class Bridge:
             await loop.run_in_executor(self._looks, drain_node, target)
             return {"drained": "node"}, b""
         for app in self._apps.connected.values():
-            if target in app.reports:
+            if target in app.reports or target in self._replicas_of(app):
                 await self._drain_replica(app, target)
                 return {"drained": "replica"}, b""
         raise Failed(f"no node or replica {target[:64]!r}")
@@ -233,6 +230,11 @@ class Bridge:
         self._refused = self._refused + 1 if why else 0
         return why if self._refused >= MOST_REFUSED else ""
 
+    def _replicas_of(self, app: App) -> set[str]:
+        """Ids, as the cluster told them last."""
+        alive = self._cluster["apps"].get(app.name, {}).get("replicas", [])
+        return {one["id"] for one in alive}
+
     async def _look_at_replicas(self) -> dict[str, Any]:
         """Ask every replica how it is; those that do not answer in time are left out."""
         replicas, stacks = {}, []
@@ -245,8 +247,7 @@ class Bridge:
                 for report, seen in await response.results_async(timeout_s=2):
                     app.reports[report["replica"]] = report
                     stacks += [[app_name, *one] for one in seen]
-            alive = self._cluster["apps"].get(app.name, {}).get("replicas", [])
-            known = {one["id"] for one in alive}
+            known = self._replicas_of(app)
             app.reports = {k: v for k, v in app.reports.items() if not known or k in known}
             replicas[app_name] = list(app.reports.values())
         return {"replicas": replicas, "stacks": stacks}

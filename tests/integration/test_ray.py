@@ -235,11 +235,12 @@ def test_a_drained_replica_is_replaced_and_costs_no_request(
     tally = Tally()
     with crowd(on_two.port, 2, lambda n, step: of_any_version(31 * n + step), tally, FRESH):
         (found,) = [d for d in ray_of(on_two)["deployments"] if d["model"] == "line"]
-        gone = found["replicas"][0]["id"]
+        gone, fallbacks = found["replicas"][0]["id"], ray_of(on_two)["fallbacks"]
         status, _, answer = call(on_two.port, "POST", "/performance/fleet/drain", {"id": gone})
         assert status == 200, answer
         until(lambda: _replicas(on_two) == 2 and gone not in _ids(on_two), RECOVERY_S, "replaced")
     assert tally.problems(set()) == ()
+    assert ray_of(on_two)["fallbacks"] == fallbacks, "the other replica could have answered"
 
 
 def _ids(server: RunningServer) -> set[str]:

@@ -30,7 +30,8 @@ from engine.models.plan import NO_LIMIT
 from engine.models.repository import read_repository
 from engine.models.tournament import run_tournament
 from engine.models.trust import TrustFile
-from engine.remote_models import Placed, RemoteModels, remote_of
+from engine.placed import Placed
+from engine.remote_models import RemoteModels, remote_of
 from engine.replica import Echo, Replica, ShippedForms
 from engine.stacks import StackCounts
 from engine.types import InferRequest
@@ -131,14 +132,18 @@ def test_a_node_that_answers_otherwise_is_unhealthy(packed: shipment.Shipment) -
         asyncio.run(made.check_health())
 
 
-def test_a_drained_replica_takes_no_more(packed: shipment.Shipment) -> None:
+def test_a_drained_replica_is_unhealthy_and_answers_until_it_is_replaced(
+    packed: shipment.Shipment,
+) -> None:
     made = Replica(packed.head, packed.content)
     report, stacks = asyncio.run(made.look())
     assert (report["drained"], stacks) == (False, [])
+    before = run(made, {"input": ROWS[:1]}, "predict")[1]
     asyncio.run(made.look("another"))
-    assert "drained" not in run(made, {"input": ROWS[:1]}, "predict")[0]
-    asyncio.run(made.look(report["replica"]))
-    assert run(made, {"input": ROWS[:1]}, "predict")[0]["drained"]
+    asyncio.run(made.check_health())
+    report, _ = asyncio.run(made.look(report["replica"]))
+    assert report["drained"]
+    assert run(made, {"input": ROWS[:1]}, "predict")[1] == before
     with pytest.raises(RuntimeError, match="being drained"):
         asyncio.run(made.check_health())
 
