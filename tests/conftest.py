@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -15,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import bundled
 from tests.waiting import until
 
 ROOT = Path(__file__).parent.parent
@@ -22,13 +24,16 @@ START_DEADLINE_S = 120
 
 
 @pytest.fixture(scope="session")
-def bundled_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The five bundled models, freshly trained."""
+def made_once() -> Path:
+    """The bundled models and their plans: made by the first who needs them, kept in build/."""
+    return bundled.made()
+
+
+@pytest.fixture(scope="session")
+def bundled_models(made_once: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The five bundled models, to be changed as a test pleases."""
     folder = tmp_path_factory.mktemp("repository") / "models"
-    subprocess.run(
-        [sys.executable, "-m", "examples", "--models", str(folder)], cwd=ROOT, check=True
-    )
-    return folder
+    return Path(shutil.copytree(made_once / "models", folder))
 
 
 @dataclass
@@ -102,8 +107,11 @@ def start_server() -> Iterator[StartServer]:
 
 
 @pytest.fixture(scope="session")
-def shared_state(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("state")
+def shared_state(made_once: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A state folder that holds plans of the bundled models, and nothing else."""
+    folder = tmp_path_factory.mktemp("state")
+    shutil.copytree(made_once / "state/plans", folder / "plans")
+    return folder
 
 
 @pytest.fixture(scope="session")

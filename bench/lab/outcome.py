@@ -37,6 +37,11 @@ class Measured:
         if self.cancelled:
             return f"it was cancelled after {self.seconds:.1f} s"
         if not self.tally.requests:
+            if self.gave_up and self.lag_percent is not None:
+                return (
+                    f"given up in the warm-up, {self.lag_percent:.1f} % behind the requested rate: "
+                    f"{self._bottleneck()}"
+                )
             return "nothing was answered"
         if self.lag_percent is not None and self.lag_percent > MOST_LAG_PERCENT:
             return (

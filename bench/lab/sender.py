@@ -164,8 +164,12 @@ class Sender:
                 self.lag = min(self.lag, self._lag_of(due_ns, late_ns))
 
     def _lag_of(self, due_ns: int, late_ns: int) -> float:
-        """The share of its schedule that the sender is behind when it sends this one."""
-        return late_ns / max(1, due_ns - self.measured_from_ns + late_ns)
+        """The share of its schedule that the sender is behind when it sends this one.
+
+        Of the warm-up's schedule where that is not over.
+        """
+        began_ns = self.start_ns if due_ns < self.measured_from_ns else self.measured_from_ns
+        return late_ns / max(1, due_ns - began_ns + late_ns)
 
     # closed loop
 

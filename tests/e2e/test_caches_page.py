@@ -12,6 +12,7 @@ from tests.contract.http import call
 from tests.e2e.test_live_page import send_load
 
 pytestmark = pytest.mark.browser
+OPENS_ITSELF = True
 PATH = "**/performance/cache*"
 FLUSH = "[data-action=flush]"
 

@@ -14,6 +14,7 @@ from tests.e2e.test_live_page import send_load
 from tests.waiting import until
 
 pytestmark = pytest.mark.browser
+OPENS_ITSELF = True
 PATH = "**/performance/effectiveness"
 MODEL = "breast_cancer"
 LEAST_AUDITS = 5

@@ -13,6 +13,7 @@ from tests.e2e.flame import CHART, NOW, crumbs, drawn, imported, picture, press_
 from tests.e2e.test_live_page import send_load
 
 pytestmark = pytest.mark.browser
+OPENS_ITSELF = True
 ODD = (
     "<script>alert(1)</script>;javascript:alert(1);"
     + "x" * 490

@@ -16,6 +16,7 @@ from tests.contract.http import call
 from tests.e2e.test_live_page import send_load
 
 pytestmark = pytest.mark.browser
+OPENS_ITSELF = True
 ODD = "<script>alert(1)</script>" + "x" * 10_000
 
 
@@ -359,27 +360,26 @@ def test_a_wide_tensor_and_a_text_have_areas(page: Any, live_server: RunningServ
     assert json.loads(done.stdout)["outputs"] == answer.json()["outputs"]
 
 
-@pytest.mark.parametrize(
-    ("text", "datatype", "missing", "expected"),
-    [
-        ("1.50", "FP64", False, {"json": "1.5"}),
-        ("", "FP64", True, {"json": "null"}),
-        ("", "FP64", False, {"problem": "needs a value"}),
-        ("NaN", "FP32", False, {"problem": "may not be missing"}),
-        ("7e4", "FP16", False, {"problem": "is beyond 6.55e+4 in size"}),
-        ("9007199254740993", "INT64", False, {"json": "9007199254740993"}),
-        ("256", "UINT8", False, {"problem": "is outside UINT8, 0 to 255"}),
-        ("1.5", "INT32", False, {"problem": "is “1.5”; it takes a whole number"}),
-        ("True", "BOOL", False, {"json": "true"}),
-        (' "a"\n', "BYTES", False, {"json": '" \\"a\\"\\n"'}),
-    ],
+TAKEN = (
+    ("1.50", "FP64", False, {"json": "1.5"}),
+    ("", "FP64", True, {"json": "null"}),
+    ("", "FP64", False, {"problem": "needs a value"}),
+    ("NaN", "FP32", False, {"problem": "may not be missing"}),
+    ("7e4", "FP16", False, {"problem": "is beyond 6.55e+4 in size"}),
+    ("9007199254740993", "INT64", False, {"json": "9007199254740993"}),
+    ("256", "UINT8", False, {"problem": "is outside UINT8, 0 to 255"}),
+    ("1.5", "INT32", False, {"problem": "is “1.5”; it takes a whole number"}),
+    ("True", "BOOL", False, {"json": "true"}),
+    (' "a"\n', "BYTES", False, {"json": '" \\"a\\"\\n"'}),
 )
-def test_a_value_is_what_its_datatype_takes(
-    page: Any, text: str, datatype: str, missing: bool, expected: dict[str, str]
-) -> None:
-    field = {"datatype": datatype, "missing": missing, "most": 0}
+"""A text, the datatype of its field, whether that may be missing, and what becomes of it."""
+
+
+def test_a_value_is_what_its_datatype_takes(models: Any) -> None:
     call_ = "([text, field]) => pyrometer.models.values.literal(text, field)"
-    assert page.evaluate(call_, [text, field]) == expected
+    for text, datatype, missing, expected in TAKEN:
+        field = {"datatype": datatype, "missing": missing, "most": 0}
+        assert models.evaluate(call_, [text, field]) == expected, (text, datatype)
 
 
 def test_a_phone_shows_table_and_model_without_scrolling_sideways(

@@ -13,6 +13,7 @@ from tests.e2e.test_pictures import PNG, looked_at
 from tests.waiting import until
 
 pytestmark = pytest.mark.browser
+OPENS_ITSELF = True
 
 
 def fetched(server: RunningServer, query: str) -> tuple[int, str, bytes]:

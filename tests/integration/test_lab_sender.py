@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from bench.lab import arrivals, outcome
+from bench.lab import arrivals, outcome, sender
 from bench.lab.lab import Cancel, run
 from bench.lab.spec import spec_from
 from engine.errors import PyrometerError
@@ -103,6 +103,19 @@ def test_a_run_that_cannot_keep_its_rate_is_invalid_and_says_why(tmp_path: Path)
     assert record["lag_percent"] == pytest.approx(
         100 * (1 - record["achieved_per_s"] / record["requested_per_s"]), abs=0.1
     )
+
+
+def test_a_run_that_is_given_up_in_its_warm_up_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sender, "GIVE_UP_S", 0.3)
+    with foreign(silent=True) as target:
+        record = load(
+            target, loop="open", rate_per_s=100, connections=1, warmup_s=20, timeout_s=0.2
+        )
+    assert not record["valid"]
+    assert record["invalid_because"].startswith("given up in the warm-up, ")
+    assert record["invalid_because"].endswith("all connections were waiting for answers")
+    assert 1 < record["lag_percent"] < 100
+    assert record["ended"] - record["started"] < 15
 
 
 def test_the_warm_up_is_sent_and_not_counted() -> None:
