@@ -46,7 +46,6 @@ from engine.errors import (
     ArtefactError,
     Cancelled,
     DeadlineExceeded,
-    InvalidInput,
     ModelFailed,
     Overloaded,
     UnknownModel,
@@ -157,6 +156,10 @@ class Front:
             self._decided_at = ring.generation
             self._end_all_lanes()
 
+    def begin_again(self) -> None:
+        """The loop was ended: what its lanes had gathered is lost, and they begin anew."""
+        self._end_all_lanes()
+
     def _end_all_lanes(self) -> None:
         for lane in self._lanes.values():
             lane.end()
@@ -164,7 +167,7 @@ class Front:
         self.noop_lane.end()
         self.noop_lane = NoOpLane()
         self._viewers.end()
-        self._viewers = Viewers(self.engine)
+        self._viewers = Viewers(self.engine, self._viewers.answered)
 
     def _open_lane(self, exchange: Exchange, head: Head, match: Match) -> None:
         """Requests with this head passed the gate: the next of them may go together."""
@@ -192,11 +195,13 @@ class Front:
             head.lane = RatedLane(lane, self.gate, exchange) if limited else lane
 
     def _open_viewer_lane(self, exchange: Exchange) -> None:
-        """Viewers who ask for the same second with this head need no look either."""
-        request = exchange.request
-        if exchange.caller.by != "session" and request.headers.keys().isdisjoint(NEEDS_A_LOOK):
-            with contextlib.suppress(InvalidInput):
-                self._viewers.adopt(request.head, *performance.asked_of(exchange))
+        """Those who ask again with this head need no look, while they may come in at all."""
+        request, settings = exchange.request, self.engine.settings
+        if not (settings.optimise and settings.fast_lane) or request.head is None:
+            return
+        if request.headers.keys().isdisjoint(NEEDS_A_LOOK):
+            packs = settings.gzip and accepts_gzip(request.headers)
+            self._viewers.adopt(request.head, packs, self.gate.lasting(exchange))
 
     def end_lanes(self, model: str) -> None:
         """Requests that name no version of a model are answered one by one from now on."""
@@ -211,6 +216,7 @@ class Front:
             "lanes": len(self._lanes),
             "answered_together": sum(lane.answered for lane in self._lanes.values()),
             "runs_together": sum(lane.runs for lane in self._lanes.values()),
+            "viewers": self._viewers.answered,
         }
         return {
             "connections": counts | {"limit": self.engine.settings.max_connections},
@@ -282,6 +288,8 @@ class Front:
         except Overloaded as error:
             refusal = error_response(503, str(error), ("retry-after", "1"))
             self._answer(exchange, refusal, client)
+        else:
+            client.leaves_loop()
 
     def _send_parts(self, response: Response, client: Connection) -> None:
         """Send a body as it is made; a client that reads slowly slows its making down."""
@@ -309,6 +317,8 @@ class Front:
         except Overloaded:
             self._finish(exchange, response, packs=False)
             self._hand_over(exchange, response, client)
+        else:
+            client.leaves_loop()
 
     def _await(self, exchange: Exchange, pending: Pending, client: Connection) -> None:
         """Answer when a slot has run it, when its deadline passes, or never if the client goes."""
@@ -334,6 +344,7 @@ class Front:
         except Exception as error:
             self._answer(exchange, self._response_to(exchange, error), client)
             return
+        client.leaves_loop()
         exchange.request.on_cancel(lambda: leave(Cancelled("the client has gone")))
         if exchange.deadline_ms:
             late = DeadlineExceeded(f"not begun within {exchange.deadline_ms:g} ms")

@@ -4,7 +4,8 @@
                                         '-> connection.answer(response)
 
 A client's requests have equal heads, byte for byte, as a rule. One that llhttp has taken, with
-a body of declared length, is remembered; the same bytes again are not parsed again.
+a body of declared length, is remembered; the same bytes again are not parsed again. Viewers of the
+console name the second that they have: their heads are equal but for that number.
 
 A body is whole before its request is served, so a slow sender costs a socket and no thread.
 Requests that a client sends ahead wait in a bounded queue; while one waits, nothing more is
@@ -37,12 +38,17 @@ MAX_AHEAD = 16
 DISCARD_CAPS = 4
 """A body over the cap is read and dropped up to this many times the cap, then cut off."""
 MAX_HEADS = 1024
+MAX_NUMBERED = 256
+NUMBERED = b"GET /performance/live?since="
+"""What begins a head that is known by what follows its number."""
+MOST_DIGITS = 15
 MAX_KEPT_HEAD_BYTES = 2048
 MAX_HEAD_MISSES = 16
 SPACE = 0x20
 """Lines before a request are blank; what begins with one has its head's end somewhere else."""
 """After so many requests in a row with heads not seen before, a connection looks no more."""
-SPECIAL = frozenset({b"expect", b"transfer-encoding", b"upgrade", b"connection"})
+SPECIAL = frozenset({b"expect", b"transfer-encoding", b"upgrade"})
+KEEPS = b"keep-alive"
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 HEAD_TOO_LARGE = f"the head is over {MAX_HEAD_BYTES} bytes or {MAX_FIELDS} fields"
 
@@ -58,6 +64,7 @@ class Connection(asyncio.Protocol):
         self._peer = ""
         self._ahead: deque[Request] = deque()
         self._serving: Request | None = None
+        self._is_elsewhere = False
         self._in_message = False
         self._head_bytes = self._fields = self._field_bytes = 0
         self._head_done = True
@@ -115,9 +122,10 @@ class Connection(asyncio.Protocol):
             return
         if self._known is not None:
             data = self._complete(self._known, data)
-        elif not self._in_message and self._head_misses < MAX_HEAD_MISSES and data[0] > SPACE:
+        elif not self._in_message and data[0] > SPACE:
+            looks = self._head_misses < MAX_HEAD_MISSES
             end = data.find(b"\r\n\r\n") + 4
-            known = self._listener.heads.get(data[:end])
+            known = self._listener.heads.get(data[:end]) if looks else None
             if known is not None:
                 self._head_misses = 0
                 self._known, self._known_bytes = known, data[:end]
@@ -125,7 +133,11 @@ class Connection(asyncio.Protocol):
                 if self._body:
                     self._body = bytearray()
                 data = self._complete(known, data[end:])
-            else:
+            elif data.startswith(NUMBERED):
+                if self._take_numbered(data, end):
+                    return
+                self._head_seen = data[:end] if end > 3 else b""
+            elif looks:
                 self._head_misses += 1
                 self._head_seen = data[:end] if end > 3 else b""
         if not data:
@@ -150,6 +162,19 @@ class Connection(asyncio.Protocol):
             self._head_bytes = 0 if self._grew else self._head_bytes + len(data)
         if self._head_bytes > MAX_HEAD_BYTES:
             self._refuse(431, HEAD_TOO_LARGE)
+
+    def _take_numbered(self, data: bytes, end: int) -> bool:
+        """Take a request whose head is known but for its number, if it came whole and alone."""
+        cut = number_end(data)
+        head = self._listener.numbered.get(data[cut:end]) if cut else None
+        if head is None or end != len(data):
+            return False
+        request = Request(head.method, data[4:cut], head.headers, b"")
+        request.head = head
+        if self._body:
+            self._body = bytearray()
+        self._take(request)
+        return True
 
     def _complete(self, head: Head, data: bytes) -> bytes:
         """More of the body of a request with a known head; returns what is to be parsed."""
@@ -280,9 +305,17 @@ class Connection(asyncio.Protocol):
             # An end of line of another kind: the parser may have seen the head end before.
             or seen.count(b"\n") != seen.count(b"\r\n")
             or not headers.keys().isdisjoint(SPECIAL)
+            # Browsers and many clients say what is so anyway.
+            or headers.get(b"connection", KEEPS).lower() != KEEPS
         ):
             return
-        if len(heads) >= MAX_HEADS:
+        most = MAX_HEADS
+        if seen.startswith(NUMBERED):
+            cut = number_end(seen)
+            if not cut or request.body:
+                return
+            heads, seen, most = self._listener.numbered, seen[cut:], MAX_NUMBERED
+        if len(heads) >= most and seen not in heads:
             del heads[next(iter(heads))]
         heads[seen] = request.head = Head(
             request.method, request.target, headers, len(request.body)
@@ -300,15 +333,26 @@ class Connection(asyncio.Protocol):
     # answers
 
     def _serve(self, request: Request) -> None:
-        self._serving = request
+        self._serving, self._is_elsewhere = request, False
         try:
             self._listener.serve(request, self)
         except Exception:
             log.exception("a request could not be served")
             self.answer(error_response(500, "internal error"))
 
+    def leaves_loop(self) -> None:
+        """The request being served is another thread's from now on, until it is answered."""
+        self._is_elsewhere = True
+
+    def begin_again(self) -> None:
+        """The loop was ended: what it had in hand itself nobody will answer."""
+        if self._serving is not None and not self._is_elsewhere and not self._closing:
+            self._closing = True
+            self._transport.abort()
+
     def answer(self, response: Response) -> None:
         """Send the answer to the request being served, then serve the next one waiting."""
+        self._is_elsewhere = False
         request = self._serving
         if request is None or self._closing:
             self._serving = None
@@ -372,6 +416,11 @@ class Connection(asyncio.Protocol):
     @property
     def is_closed(self) -> bool:
         return self._closing
+
+    @property
+    def is_draining(self) -> bool:
+        """True while the server is about to end."""
+        return self._listener.draining
 
     def at_turn_end(self, action: Callable[[], None]) -> None:
         """Have something done once all that the loop has read is served; from the loop."""
@@ -443,6 +492,12 @@ class Connection(asyncio.Protocol):
             self._refuse(408, f"the request took over {limits.send_timeout_s:g} s to send")
         elif not self._in_message and (quiet_s > limits.keep_alive_s or self._listener.draining):
             self._close()
+
+
+def number_end(head: bytes) -> int:
+    """Where the number of a NUMBERED head ends, 0 where it has none."""
+    cut = head.find(b" ", len(NUMBERED), len(NUMBERED) + MOST_DIGITS + 1)
+    return cut if cut > 0 and head[len(NUMBERED) : cut].isdigit() else 0
 
 
 def _origin_form(target: bytes) -> bytes:

@@ -55,6 +55,7 @@ class Listener:
         self.counts = ConnectionCounts()
         self.connections: set[Connection] = set()
         self.heads: dict[bytes, Head] = {}
+        self.numbered: dict[bytes, Head] = {}
         self.draining = False
         self._last_answer_s = 0.0
         self._spins_until_s = 0.0
@@ -74,6 +75,12 @@ class Listener:
         now = self.loop.time()
         for connection in list(self.connections):
             connection.sweep(now)
+
+    def begin_again(self) -> None:
+        """The loop was ended, and goes on."""
+        self._is_spinning = False
+        for connection in list(self.connections):
+            connection.begin_again()
 
     def answered(self) -> None:
         """Look out for the next request without sleeping, while they follow one another fast.

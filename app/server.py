@@ -12,13 +12,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
-import socket
 import sys
 import threading
-from typing import Any
 
 import uvloop
 
+from app.accepting import Acceptor
 from app.access.tls import tls_of
 from app.encoding import accepts_gzip
 from app.exchange import Request, Response, error_response
@@ -35,7 +34,6 @@ from engine.supervised import Supervised
 
 log = logging.getLogger(__name__)
 
-BACKLOG = 1024
 DRAIN_S = 30.0
 SWEEP_S = 1.0
 ON_ITS_WAY_S = 0.1
@@ -71,11 +69,15 @@ class Server:
         serve = self._serve_below if self._prefix else self._serve
         self._listener = Listener(serve, limits, self._loop)
         front.connections = self._listener.counts
-        self._socket: socket.socket | None = None
         ticker = front.engine.ticker
         self._sockets = SocketWatch(self._listener, lambda: ticker.requests_per_s > 0)
-        self._accepting: Any = None
-        self._tls = tls_of(settings)
+        tls = tls_of(settings)
+        secured = {"ssl": tls, "ssl_handshake_timeout": limits.read_timeout_s} if tls else {}
+        counts = self._listener.counts
+        self._acceptor = Acceptor(
+            self._loop, self._listener.connect, lambda: counts.accepted + counts.refused, secured
+        )
+        self._sweeps: asyncio.TimerHandle | None = None
         self._thread = Supervised("loop", self._run)
 
     def mount(self, console: WSGIApp) -> None:
@@ -88,18 +90,8 @@ class Server:
 
     def start(self) -> None:
         """Listen, from now on; returns at once. Raises OSError when the port is taken."""
-        family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
-        listening = socket.socket(family)
-        try:
-            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            listening.bind((self.host, self.port))
-            listening.listen(BACKLOG)
-        except OSError:
-            listening.close()
-            raise
-        self.port = int(listening.getsockname()[1])
+        self.port = self._acceptor.open(self.host, self.port)
         self.front.engine.listening = (self.host, self.port)
-        self._socket = listening
         sys.setswitchinterval(SWITCH_INTERVAL_S)
         self._thread.start()
         self._watch_itself()
@@ -128,22 +120,20 @@ class Server:
         }
 
     def _run(self) -> None:
+        """The loop's work; begun again after whatever has ended it, with what it had open."""
         asyncio.set_event_loop(self._loop)
-        tls: dict[str, Any] = {}
-        if self._tls is not None:
-            timeout_s = self._listener.limits.read_timeout_s
-            tls = {"ssl": self._tls, "ssl_handshake_timeout": timeout_s}
-        if self._accepting is None:  # not when it goes on after whatever ended it
-            accepting = self._loop.create_server(
-                self._listener.connect, sock=self._socket, backlog=BACKLOG, **tls
-            )
-            self._accepting = self._loop.run_until_complete(accepting)
-            self._sweep()
+        if self._sweeps is not None:
+            self._sweeps.cancel()
+            self.front.begin_again()
+            self._listener.begin_again()
+        self._loop.run_until_complete(self._acceptor.renew())
+        self._sweep()
         self._loop.run_forever()
 
     def _sweep(self) -> None:
-        self._loop.call_later(SWEEP_S, self._sweep)
+        self._sweeps = self._loop.call_later(SWEEP_S, self._sweep)
         self._listener.sweep()
+        self._acceptor.look()
         self.front.sweep()
 
     def _serve_below(self, request: Request, connection: Connection) -> None:
@@ -192,6 +182,8 @@ class Server:
             self._console_pool.submit(answer)
         except Overloaded as error:
             connection.answer(error_response(503, str(error), ("retry-after", "1")))
+        else:
+            connection.leaves_loop()
 
     def _entered(self, request: Request, peer: str, kept: Response) -> Response:
         """What is kept, for those who may have it; with Flask as the door nobody asked yet."""
@@ -219,7 +211,7 @@ class Server:
             log.warning("requests were still under way after %g s", DRAIN_S)
 
     def _begin_drain(self, drained: threading.Event) -> None:
-        self._accepting.close()
+        self._acceptor.close()
         self._listener.draining = True
         self._loop.call_later(ON_ITS_WAY_S, self._end_idle, drained)
 

@@ -337,7 +337,7 @@ class RemoteModels:
             raise ModelFailed(f"Ray is away: {lost}") from None
         if "failed" in head:
             raise UnknownModel(str(head["failed"]))
-        self._event("ray", f"{head['drained']} {target} is drained")
+        self._event("ray", f"{head['drained']} {target} is being drained")
         return {"drained": head["drained"], "id": target}
 
     def restart(self, model: str) -> dict[str, Any]:

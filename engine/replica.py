@@ -171,13 +171,19 @@ class Replica:
                 "uptime_s": round(time.time() - self._started_s, 1),
             }
         known = {"replica": self._name, "node": self._node, "pid": os.getpid()}
-        return {**known, **self._stats, "queued": self._waiting, "requests": self._requests}
+        return {
+            **known,
+            **self._stats,
+            "queued": self._waiting,
+            "requests": self._requests,
+            "drained": self._drained,
+        }
 
     async def look(self, drain: str = "") -> tuple[dict[str, Any], list[Any]]:
         """Its report, and the stacks seen since the last look. drain: the replica that is to go."""
         if drain and drain == self._name:
             self._drained = True
-        return {**self.report(), "drained": self._drained}, self._stacks.take()
+        return self.report(), self._stacks.take()
 
     async def check_health(self) -> None:
         """Answer the sample row as it was answered at home, to the byte; Ray replaces it if not."""

@@ -180,6 +180,8 @@ class Sent:
         why = head.get("lost") or head.get("failed")
         if why:
             raise RemoteLost(str(why))
+        if "run_ns" not in head:
+            raise RemoteLost(f"a replica of {self.app} speaks otherwise than this version")
         taken_ns = time.perf_counter_ns() - began_ns
         there_ns = int(head["run_ns"]) + int(head["queue_ns"])
         self._figures.answered(self.app, head, taken_ns - there_ns)

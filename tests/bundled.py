@@ -2,7 +2,7 @@
 
     build/bundled/<digest>/models, /state/plans
 
-The digest is of everything that they depend on: what trains, what plans, and with which packages.
+The digest is of the sources that train and plan, and of what they run with.
 """
 
 from __future__ import annotations
@@ -13,34 +13,66 @@ import os
 import shutil
 import subprocess
 import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import distributions
 from pathlib import Path
+
+from engine.models.plan_store import machine_fingerprint
 
 ROOT = Path(__file__).parent.parent
 FOLDER = ROOT / "build/bundled"
-DEPENDS_ON = ("examples/**/*.py", "engine/models/**/*.py", "requirements.lock", "pyproject.toml")
+DEPENDS_ON = ("examples/**/*.py", "app/analysis/**/*.py", "app/models_cli.py", "engine/**/*.py")
+OLD_S = 86_400.0
 
 
-def made() -> Path:
-    """The folder; whoever comes while another makes it waits."""
+def copy_models(to: Path) -> Path:
+    """A repository of one's own."""
+    with _made() as folder:
+        return Path(shutil.copytree(folder / "models", to))
+
+
+def copy_plans(to: Path) -> Path:
+    """Their plans, as a state folder has them below `plans`."""
+    with _made() as folder:
+        return Path(shutil.copytree(folder / "state/plans", to))
+
+
+@contextmanager
+def _made() -> Iterator[Path]:
+    """The folder, which stays while the block runs; who comes while it is made waits."""
     FOLDER.mkdir(parents=True, exist_ok=True)
-    wanted = FOLDER / _digest()
     with (FOLDER / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
+        digest = _digest()
+        wanted = FOLDER / digest
         if not wanted.exists():
-            for older in FOLDER.iterdir():
-                if older.is_dir():
-                    shutil.rmtree(older)
+            _remove_old()
             begun = FOLDER / "begun"
             _make(begun)
+            if _digest() != digest:
+                raise RuntimeError("the sources were changed while the models were made")
             begun.rename(wanted)
-    return wanted
+        yield wanted
+
+
+def _remove_old() -> None:
+    for other in FOLDER.iterdir():
+        if other.is_dir() and (
+            other.name == "begun" or time.time() - other.stat().st_mtime > OLD_S
+        ):
+            shutil.rmtree(other)
 
 
 def _digest() -> str:
-    digest = hashlib.sha256(sys.version.encode())
+    packages = sorted(f"{one.name}=={one.version}" for one in distributions())
+    digest = hashlib.sha256(repr((sys.version, machine_fingerprint(), packages)).encode())
     for pattern in DEPENDS_ON:
         for file in sorted(ROOT.glob(pattern)):
-            digest.update(file.read_bytes())
+            content = file.read_bytes()
+            digest.update(f"{file.relative_to(ROOT)} {len(content)}\n".encode())
+            digest.update(content)
     return digest.hexdigest()[:16]
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -24,16 +23,9 @@ START_DEADLINE_S = 120
 
 
 @pytest.fixture(scope="session")
-def made_once() -> Path:
-    """The bundled models and their plans: made by the first who needs them, kept in build/."""
-    return bundled.made()
-
-
-@pytest.fixture(scope="session")
-def bundled_models(made_once: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def bundled_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The five bundled models, to be changed as a test pleases."""
-    folder = tmp_path_factory.mktemp("repository") / "models"
-    return Path(shutil.copytree(made_once / "models", folder))
+    return bundled.copy_models(tmp_path_factory.mktemp("repository") / "models")
 
 
 @dataclass
@@ -107,10 +99,10 @@ def start_server() -> Iterator[StartServer]:
 
 
 @pytest.fixture(scope="session")
-def shared_state(made_once: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def shared_state(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A state folder that holds plans of the bundled models, and nothing else."""
     folder = tmp_path_factory.mktemp("state")
-    shutil.copytree(made_once / "state/plans", folder / "plans")
+    bundled.copy_plans(folder / "plans")
     return folder
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from app.access.callers import Caller
 from app.access.sessions import Sessions
@@ -39,6 +39,18 @@ class Cookies:
                     exchange.lines += self.line(renewed, is_secure)
                 return caller
         return None
+
+    def lasting(self, exchange: Exchange) -> Callable[[], bool]:
+        """What tells whether the session of a request that has one goes on, its cookie as it is."""
+        given = exchange.request.headers.get(b"cookie", b"").decode("latin-1")
+        name = self.name(exchange.gate.proxies.is_https(exchange.request.headers))
+        values, number = [*cookies_of(given, name)], exchange.caller.session
+
+        def lasts() -> bool:
+            found = next(filter(None, map(self._sessions.find, values)), None)
+            return found is not None and found[0].session == number and not found[1]
+
+        return lasts
 
     def line(self, value: str, is_secure: bool) -> str:
         """The header's line that sets it; "" takes it away."""

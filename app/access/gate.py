@@ -121,6 +121,17 @@ class Gate:
             return error_response(403, f"{caller.words} lacks the scope {need.name}")
         return None
 
+    def lasting(self, exchange: Exchange) -> Callable[[], bool]:
+        """What tells whether this request's caller would be let in again as it came in now.
+
+        That a key goes is told by the ring's generation; a session, or a key that ends, is asked.
+        """
+        caller = exchange.caller
+        if caller.by == "session":
+            return self.cookies.lasting(exchange)
+        expires_s = caller.expires_s
+        return always if expires_s is None else lambda: time.time() < expires_s
+
     def _guessed(self, exchange: Exchange) -> Response | None:
         """Count a key that is none; guessing is as slow here as at the login page."""
         return self.rates.refusal("login", self.login_counted(exchange))
@@ -175,6 +186,10 @@ class Gate:
         self.audit.note(
             "the file of keys", "", f"key {what}", {"name": key.name, "id": key.id}, 200
         )
+
+
+def always() -> bool:
+    return True
 
 
 def _token(request: Request) -> str:

@@ -115,7 +115,8 @@ class KeyRing:
             stored = self._stored if mark == self._mark else self._file.read()
         except OSError as error:
             log.error("the keys could not be looked at: %s", error)
-            return  # those known still count: a passing fault locks nobody out
+            # Those known still count, until they end: a passing fault locks nobody out.
+            mark, stored = self._mark, self._stored
         except ConfigurationError as error:
             log.error("no stored key counts: %s", error)
             stored = {}

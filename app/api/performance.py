@@ -19,17 +19,12 @@ PACKED = (GZIP, VARY)
 
 def live(exchange: Exchange) -> Response:
     """GET /performance/live?since=SEQ: the parts that changed since, and the points after it."""
-    since, packs = asked_of(exchange)
-    body = exchange.engine.ticker.feed.answer(since, packs)
-    return Response(200, body, [*(PACKED if packs else ()), *LIVE_HEADERS])
-
-
-def asked_of(exchange: Exchange) -> tuple[int, bool]:
-    """The second a viewer has, and whether it takes gzip. Raises InvalidInput."""
     text = exchange.query("since") or "0"
     if not (text.isascii() and text.isdigit()) or len(text) > 15:
         raise InvalidInput(f"since is {text[:40]!r}; it must be a sequence number")
-    return int(text), exchange.engine.settings.gzip and accepts_gzip(exchange.request.headers)
+    packs = exchange.engine.settings.gzip and accepts_gzip(exchange.request.headers)
+    body = exchange.engine.ticker.feed.answer(int(text), packs)
+    return Response(200, body, [*(PACKED if packs else ()), *LIVE_HEADERS])
 
 
 def metrics(exchange: Exchange) -> Response:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections import Counter
+from http.client import HTTPException
 
 from bench.faults.callers import crowd
 from bench.faults.fault import Seen
@@ -34,19 +35,21 @@ def thread_dies(place: Place, times: int) -> Seen:
     """Each of THREADS gets an exception that nothing catches; it begins anew, an alert fires."""
     seen = Seen(times=times * len(THREADS))
     ask, kills = in_turn(place.repository.questions("quick")), Counter[str]()
-    with place.server("--audit-interval-s", "0.2") as server:
-        with crowd(server.port, 3, ask, seen.tally), crowd(server.port, 4, numbered, seen.tally):
-            time.sleep(1)
-            for _ in range(times):
-                for name in THREADS:
-                    kills[name] += _kill(server, name, seen)
-            alerts = server.get("/performance/status")["alerts_firing"]
-            seen.expect(RULE in alerts, f"the alert does not fire: {alerts}")
-            ticked_s = server.get("/performance/status")["uptime_s"]
-            goes_on = until(lambda: _ticked_s(server) > ticked_s + 1, 10)
-            seen.expect(goes_on, "seconds are not counted any more")
-            began_s = time.monotonic()
-        seen.recovered(server.recovered_s(slow_question(-1.0), began_s))
+    with (
+        place.server("--audit-interval-s", "0.2") as server,
+        crowd(server.port, 3, ask, seen.tally),
+        crowd(server.port, 4, numbered, seen.tally),
+    ):
+        time.sleep(1)
+        for _ in range(times):
+            for name in THREADS:
+                kills[name] += _kill(server, name, seen)
+        alerts = server.get("/performance/status")["alerts_firing"]
+        seen.expect(RULE in alerts, f"the alert does not fire: {alerts}")
+        ticked_s = server.get("/performance/status")["uptime_s"]
+        goes_on = until(lambda: _ticked_s(server) > ticked_s + 1, 10)
+        seen.expect(goes_on, "seconds are not counted any more")
+        seen.recovered(server.recovered_s(slow_question(-1.0), time.monotonic()))
     seen.may_lose = CALLERS * kills["loop"]
     return seen
 
@@ -70,7 +73,7 @@ def _threads_down(server: Server) -> list[str]:
     """Those that have ended lately; a question that the event loop's end took along tells none."""
     try:
         told: list[str] = server.get("/performance/status", timeout_s=3)["threads_down"]
-    except OSError:
+    except (OSError, HTTPException):
         return []
     return told
 

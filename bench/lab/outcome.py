@@ -37,7 +37,7 @@ class Measured:
         if self.cancelled:
             return f"it was cancelled after {self.seconds:.1f} s"
         if not self.tally.requests:
-            if self.gave_up and self.lag_percent is not None:
+            if self.gave_up and not self.tally.due and self.lag_percent is not None:
                 return (
                     f"given up in the warm-up, {self.lag_percent:.1f} % behind the requested rate: "
                     f"{self._bottleneck()}"

@@ -172,6 +172,8 @@ class Bridge:
             await loop.run_in_executor(self._looks, drain_node, target)
             return {"drained": "node"}, b""
         for app in self._apps.connected.values():
+            if app.name == f"{self._apps.prefix}{ECHO}":
+                continue
             if target in app.reports or target in self._replicas_of(app):
                 await self._drain_replica(app, target)
                 return {"drained": "replica"}, b""

@@ -118,6 +118,14 @@ def test_a_run_that_is_given_up_in_its_warm_up_says_so(monkeypatch: pytest.Monke
     assert record["ended"] - record["started"] < 15
 
 
+def test_a_run_without_a_warm_up_is_not_given_up_in_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sender, "GIVE_UP_S", 0.3)
+    with foreign(silent=True) as target:
+        record = load(target, loop="open", rate_per_s=100, connections=1, timeout_s=0.2, seconds=9)
+    assert not record["valid"]
+    assert "warm-up" not in record["invalid_because"]
+
+
 def test_the_warm_up_is_sent_and_not_counted() -> None:
     lines: list[dict[str, Any]] = []
     with foreign() as target:

@@ -175,6 +175,29 @@ def test_logout_ends_every_copy_of_the_cookie(served: RunningServer) -> None:
     assert told(copy, served)["who"] is None
 
 
+def test_who_is_logged_in_is_answered_where_it_is_read_until_the_logout(
+    served: RunningServer,
+) -> None:
+    session, _ = log_in(served, API_KEY)
+    copy = requests.Session()
+    copy.cookies.update(session.cookies)
+
+    def status(since: int) -> int:
+        return copy.get(f"{served.url}/performance/live?since={since}", timeout=20).status_code
+
+    def answered() -> int:
+        figures = ask(served, "GET", "/performance/system", API_KEY).json()
+        return int(figures["http"]["fast_lane"]["viewers"])
+
+    assert status(0) == 200
+    before = answered()
+    assert [status(since) for since in range(5)] == [200] * 5
+    assert answered() == before + 5
+    session.post(f"{served.url}/logout", json={}, headers={"origin": served.url}, timeout=20)
+    assert [status(since) for since in range(3)] == [401] * 3
+    assert answered() == before + 5
+
+
 def test_logins_and_logouts_are_in_the_audit_log(served: RunningServer) -> None:
     log_in(served, "wrong")
     session, _ = log_in(served, API_KEY)

@@ -114,6 +114,29 @@ def test_an_expired_key_counts_no_more_and_says_so(tmp_path: Path, clock: Clock)
     assert changes == ["expire ci"]
 
 
+def test_a_key_that_ends_while_the_file_cannot_be_read_has_ended(
+    tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make(tmp_path, "ci", days=1)
+    stays = make(tmp_path, "other")
+    ring = KeyRing(tmp_path, clock=clock)
+    changes: list[str] = []
+    ring.on_change = lambda what, key: changes.append(f"{what} {key.name}")
+    clock.now_s += 86_399.8
+    ring.look()
+    before = ring.generation
+
+    def refused(file: KeyFile) -> None:
+        raise PermissionError("not now")
+
+    monkeypatch.setattr(KeyFile, "mark", refused)
+    clock.now_s += 1
+    ring.look()
+    assert ring.generation > before
+    assert changes == ["expire ci"]
+    assert ring.caller_of(stays) is not None
+
+
 def test_keys_made_while_nobody_was_asked_are_asked_for(tmp_path: Path, clock: Clock) -> None:
     ring = KeyRing(tmp_path, clock=clock)
     assert not ring.required
