@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 import httptools
 
 from app.exchange import Head, Request, Response, error_response
+from app.heads import NUMBERED
 from app.rendering import head_of, rendered
 
 if TYPE_CHECKING:
@@ -37,18 +38,10 @@ MAX_AHEAD = 16
 """Requests sent ahead of their answers that one connection may have waiting."""
 DISCARD_CAPS = 4
 """A body over the cap is read and dropped up to this many times the cap, then cut off."""
-MAX_HEADS = 1024
-MAX_NUMBERED = 256
-NUMBERED = b"GET /performance/live?since="
-"""What begins a head that is known by what follows its number."""
-MOST_DIGITS = 15
-MAX_KEPT_HEAD_BYTES = 2048
 MAX_HEAD_MISSES = 16
+"""After so many requests in a row with heads not seen before, a connection looks no more."""
 SPACE = 0x20
 """Lines before a request are blank; what begins with one has its head's end somewhere else."""
-"""After so many requests in a row with heads not seen before, a connection looks no more."""
-SPECIAL = frozenset({b"expect", b"transfer-encoding", b"upgrade"})
-KEEPS = b"keep-alive"
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 HEAD_TOO_LARGE = f"the head is over {MAX_HEAD_BYTES} bytes or {MAX_FIELDS} fields"
 
@@ -57,7 +50,7 @@ class Connection(asyncio.Protocol):
     """One client. All methods but `call_soon` belong to the loop."""
 
     def __init__(self, listener: Listener) -> None:
-        self._listener = listener
+        self._listener, self._heads = listener, listener.heads
         self._parser: Any = httptools.HttpRequestParser(self)
         self._transport: Any = None
         self.fd = -1
@@ -125,7 +118,7 @@ class Connection(asyncio.Protocol):
         elif not self._in_message and data[0] > SPACE:
             looks = self._head_misses < MAX_HEAD_MISSES
             end = data.find(b"\r\n\r\n") + 4
-            known = self._listener.heads.get(data[:end]) if looks else None
+            known = self._heads.known.get(data[:end]) if looks else None
             if known is not None:
                 self._head_misses = 0
                 self._known, self._known_bytes = known, data[:end]
@@ -165,12 +158,9 @@ class Connection(asyncio.Protocol):
 
     def _take_numbered(self, data: bytes, end: int) -> bool:
         """Take a request whose head is known but for its number, if it came whole and alone."""
-        cut = number_end(data)
-        head = self._listener.numbered.get(data[cut:end]) if cut else None
-        if head is None or end != len(data):
+        request = self._heads.numbered_request(data) if end == len(data) else None
+        if request is None:
             return False
-        request = Request(head.method, data[4:cut], head.headers, b"")
-        request.head = head
         if self._body:
             self._body = bytearray()
         self._take(request)
@@ -292,34 +282,8 @@ class Connection(asyncio.Protocol):
         if self._discarding:
             request.body_bytes = self._body_bytes
         elif seen:
-            self._remember_head(request, seen)
+            self._heads.remember(request, seen)
         self._take(request)
-
-    def _remember_head(self, request: Request, seen: bytes) -> None:
-        """Keep the head of a request that asks for nothing special."""
-        headers, heads = request.headers, self._listener.heads
-        if (
-            (b"content-length" not in headers and request.method != b"GET")
-            or not request.keep_alive
-            or len(seen) > MAX_KEPT_HEAD_BYTES
-            # An end of line of another kind: the parser may have seen the head end before.
-            or seen.count(b"\n") != seen.count(b"\r\n")
-            or not headers.keys().isdisjoint(SPECIAL)
-            # Browsers and many clients say what is so anyway.
-            or headers.get(b"connection", KEEPS).lower() != KEEPS
-        ):
-            return
-        most = MAX_HEADS
-        if seen.startswith(NUMBERED):
-            cut = number_end(seen)
-            if not cut or request.body:
-                return
-            heads, seen, most = self._listener.numbered, seen[cut:], MAX_NUMBERED
-        if len(heads) >= most and seen not in heads:
-            del heads[next(iter(heads))]
-        heads[seen] = request.head = Head(
-            request.method, request.target, headers, len(request.body)
-        )
 
     def _take(self, request: Request) -> None:
         if self._serving is None:
@@ -492,12 +456,6 @@ class Connection(asyncio.Protocol):
             self._refuse(408, f"the request took over {limits.send_timeout_s:g} s to send")
         elif not self._in_message and (quiet_s > limits.keep_alive_s or self._listener.draining):
             self._close()
-
-
-def number_end(head: bytes) -> int:
-    """Where the number of a NUMBERED head ends, 0 where it has none."""
-    cut = head.find(b" ", len(NUMBERED), len(NUMBERED) + MOST_DIGITS + 1)
-    return cut if cut > 0 and head[len(NUMBERED) : cut].isdigit() else 0
 
 
 def _origin_form(target: bytes) -> bytes:

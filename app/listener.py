@@ -8,7 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from time import perf_counter
 
-from app.exchange import Head, Request
+from app.exchange import Request
+from app.heads import Heads
 from app.http1 import Connection
 from app.rendering import Date
 
@@ -54,8 +55,7 @@ class Listener:
         self.serve, self.limits, self.loop = serve, limits, loop
         self.counts = ConnectionCounts()
         self.connections: set[Connection] = set()
-        self.heads: dict[bytes, Head] = {}
-        self.numbered: dict[bytes, Head] = {}
+        self.heads = Heads()
         self.draining = False
         self._last_answer_s = 0.0
         self._spins_until_s = 0.0

@@ -1,7 +1,7 @@
 """Viewers of the console, answered where they are read.
 
 Whoever looks asks once a second for what changed since the second before, in heads that are equal
-but for that second's number (`app/http1.py`). The first takes the usual way, past the gate; those
+but for that second's number (`app/heads.py`). The first takes the usual way, past the gate; those
 after it come here for as long as the gate would let them in again. An answer was made when the
 second ended; what is left is its head.
 """
@@ -12,7 +12,8 @@ from collections.abc import Callable
 from time import perf_counter_ns
 
 from app.exchange import Head, Request
-from app.http1 import NUMBERED, Connection
+from app.heads import NUMBERED
+from app.http1 import Connection
 from app.rendering import Date
 from engine.engine import Engine
 from engine.in_flight import Mark

@@ -9,6 +9,7 @@ from contextlib import ExitStack
 
 import pytest
 
+from app.heads import MOST_NUMBERED, NUMBERED
 from app.http1 import MAX_FIELDS, MAX_HEAD_BYTES
 from tests.fuzz.echo import Echo, Sent, answers_of
 from tests.waiting import until
@@ -115,7 +116,9 @@ def test_blank_lines_before_a_request_teach_the_server_nothing(served: Echo, bef
     with socket.create_connection(("127.0.0.1", served.port), timeout=10) as client:
         client.sendall(before + content)
         client.recv(65_536)
-    assert not [head for head in served.listener.heads if not head.startswith(b"POST / HTTP/1.1\r")]
+    assert not [
+        head for head in served.listener.heads.known if not head.startswith(b"POST / HTTP/1.1\r")
+    ]
     with socket.create_connection(("127.0.0.1", served.port), timeout=10) as client:
         client.sendall(before + b"EVIL!")
         assert client.recv(65_536).startswith(b"HTTP/1.1 400 ")
@@ -129,7 +132,42 @@ def test_a_head_with_other_line_ends_is_not_remembered(served: Echo) -> None:
         with socket.create_connection(("127.0.0.1", served.port), timeout=10) as client:
             client.sendall(content)
             client.recv(65_536)
-    assert not served.listener.heads
+    assert not served.listener.heads.known
+
+
+def ask(served: Echo, *heads: bytes) -> None:
+    with socket.create_connection(("127.0.0.1", served.port), timeout=10) as client:
+        for head in heads:
+            client.sendall(head)
+            assert client.recv(65_536).startswith(b"HTTP/1.1 200 ")
+
+
+def test_a_head_that_only_says_it_stays_is_remembered_and_one_that_goes_is_not(
+    served: Echo,
+) -> None:
+    for said, is_known in ((b"keep-alive", True), (b"Keep-Alive", True), (b"close", False)):
+        head = b"GET /%b HTTP/1.1\r\nhost: x\r\nconnection: %b\r\n\r\n" % (said, said)
+        ask(served, head)
+        assert (head in served.listener.heads.known) == is_known
+
+
+def test_heads_that_differ_in_a_viewers_number_are_one_and_bounded(served: Echo) -> None:
+    def head(number: bytes, own: int = 0) -> bytes:
+        return NUMBERED + b"%b HTTP/1.1\r\nhost: x\r\nown: %d\r\n\r\n" % (number, own)
+
+    heads = served.listener.heads
+    ask(served, *(head(b"%d" % number) for number in range(40)))
+    assert (len(heads.numbered), len(heads.known)) == (1, 0)
+    for odd in (b"", b"x", b"-1", b"1" * 16, b"1&since=2", b"1%32"):
+        ask(served, head(odd))
+    assert (len(heads.numbered), len(heads.known)) == (1, 0)
+    for own in range(2 * MOST_NUMBERED):
+        ask(served, head(b"1", own))
+    assert len(heads.numbered) == MOST_NUMBERED
+    request = heads.numbered_request(head(b"123", 2 * MOST_NUMBERED - 1))
+    assert request is not None
+    assert (request.method, request.target) == (b"GET", b"/performance/live?since=123")
+    assert heads.numbered_request(head(b"123", 0)) is None, "the one seen first is gone"
 
 
 def test_a_body_in_chunks_of_a_byte_takes_no_more_than_its_length() -> None:
