@@ -281,7 +281,7 @@ class Front:
             if response.parts is not None and exchange.request.method != b"HEAD":
                 self._send_parts(response, client)
             else:
-                client.call_soon(lambda: self._hand_over(exchange, response, client))
+                client.come_back(lambda: self._hand_over(exchange, response, client))
 
         try:
             self.pool.submit(run)
@@ -310,7 +310,7 @@ class Front:
         def run() -> None:
             with self._in_flight.working_for(exchange):
                 self._finish(exchange, response)
-            client.call_soon(lambda: self._hand_over(exchange, response, client))
+            client.come_back(lambda: self._hand_over(exchange, response, client))
 
         try:
             self.pool.submit(run)
@@ -333,7 +333,7 @@ class Front:
             with self._in_flight.working_for(exchange):
                 response = self._guarded(exchange, pending.respond)
                 self._finish(exchange, response)
-            client.call_soon(lambda: deliver(response))
+            client.come_back(lambda: deliver(response))
 
         def leave(error: Exception) -> None:
             if pending.leave():

@@ -42,6 +42,8 @@ MAX_HEAD_MISSES = 16
 """After so many requests in a row with heads not seen before, a connection looks no more."""
 SPACE = 0x20
 """Lines before a request are blank; what begins with one has its head's end somewhere else."""
+LOST_AFTER_S = 1.0
+"""After the loop was ended and goes on: what waited for its turn then has been answered by now."""
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 HEAD_TOO_LARGE = f"the head is over {MAX_HEAD_BYTES} bytes or {MAX_FIELDS} fields"
 
@@ -308,9 +310,18 @@ class Connection(asyncio.Protocol):
         """The request being served is another thread's from now on, until it is answered."""
         self._is_elsewhere = True
 
+    def come_back(self, action: Callable[[], None]) -> None:
+        """Have the answer to it given on the loop; from any thread."""
+        self._is_elsewhere = False
+        self._listener.loop.call_soon_threadsafe(action)
+
     def begin_again(self) -> None:
-        """The loop was ended: what it had in hand itself nobody will answer."""
-        if self._serving is not None and not self._is_elsewhere and not self._closing:
+        """The loop was ended: what it had in hand itself nobody will answer, nor wait for."""
+        if self._serving is not None:
+            self._listener.loop.call_later(LOST_AFTER_S, self._give_up, self._serving)
+
+    def _give_up(self, request: Request) -> None:
+        if self._serving is request and not self._is_elsewhere and not self._closing:
             self._closing = True
             self._transport.abort()
 

@@ -176,7 +176,7 @@ class Server:
             if packs:
                 self.front.compressor.encode(response)
                 self._kept.keep(request, response)
-            connection.call_soon(lambda: connection.answer(response))
+            connection.come_back(lambda: connection.answer(response))
 
         try:
             self._console_pool.submit(answer)

@@ -12,7 +12,9 @@ from pathlib import Path
 import pytest
 
 from app.accepting import waiting_at
+from app.exchange import Request, Response
 from app.front import Front
+from app.http1 import Connection
 from app.server import Server
 from engine.config import Settings
 from engine.engine import Engine
@@ -91,6 +93,55 @@ def test_a_loop_that_was_ended_takes_clients_again(served: Server) -> None:
 
         until(ended, 60, "the loop's end")
     until(lambda: answers(served.port), 10, "an answer")
+
+
+def is_closed(client: socket.socket) -> bool:
+    """Whether the server has closed it; raises TimeoutError where it neither closes nor answers."""
+    try:
+        return client.recv(1000) == b""
+    except ConnectionResetError:
+        return True
+
+
+def end_loop(served: Server) -> None:
+    """End the loop, from within, as an exception in one of its callbacks does."""
+    deaths = served._thread.deaths
+
+    def end() -> None:
+        raise SystemExit("told to")
+
+    served._loop.call_soon_threadsafe(end)
+    until(lambda: served._thread.deaths > deaths, 10, "the loop's end")
+
+
+def test_what_the_loop_had_in_hand_is_closed_and_what_others_have_is_answered(
+    served: Server,
+) -> None:
+    until(lambda: answers(served.port), 10, "an answer")
+    usual, held = served._listener.serve, dict[bytes, Connection]()
+
+    def serve(request: Request, connection: Connection) -> None:
+        if request.target == LIVE.encode():
+            usual(request, connection)
+            return
+        held[request.target] = connection
+        if request.target == b"/elsewhere":
+            connection.leaves_loop()
+
+    served._listener.serve = serve
+    with (
+        socket.create_connection(("127.0.0.1", served.port), timeout=10) as lost,
+        socket.create_connection(("127.0.0.1", served.port), timeout=10) as elsewhere,
+    ):
+        lost.sendall(b"GET /lost HTTP/1.1\r\nhost: x\r\n\r\n")
+        elsewhere.sendall(b"GET /elsewhere HTTP/1.1\r\nhost: x\r\n\r\n")
+        until(lambda: len(held) == 2, 5, "both are served")
+        end_loop(served)
+        assert is_closed(lost)
+        there = held[b"/elsewhere"]
+        there.come_back(lambda: there.answer(Response(200, b"{}", [])))
+        assert elsewhere.recv(1000).startswith(b"HTTP/1.1 200 ")
+    assert answers(served.port)
 
 
 def test_after_the_end_nobody_is_left_in_the_queue(served: Server) -> None:
