@@ -327,7 +327,6 @@ class Connection(asyncio.Protocol):
 
     def answer(self, response: Response) -> None:
         """Send the answer to the request being served, then serve the next one waiting."""
-        self._is_elsewhere = False
         request = self._serving
         if request is None or self._closing:
             self._serving = None

@@ -14,6 +14,7 @@ from time import perf_counter_ns
 from app.exchange import Head, Request
 from app.heads import NUMBERED
 from app.http1 import Connection
+from app.infer_lane import GZIP_LINES
 from app.rendering import Date
 from engine.engine import Engine
 from engine.in_flight import Mark
@@ -24,7 +25,6 @@ ENDPOINT = "/performance/live"
 _ORDINAL, _BYTES_OUT = COLUMN["ordinal"], COLUMN["bytes_out"]
 _ENDED, _DURATION = COLUMN["ended_ns"], COLUMN["duration_ns"]
 _TARGET = NUMBERED.removeprefix(b"GET ")
-PACKED_LINES = "content-encoding: gzip\r\nvary: accept-encoding\r\n"
 
 
 class Viewers:
@@ -42,19 +42,19 @@ class Viewers:
     def end(self) -> None:
         self.is_over = True
 
-    def adopt(self, head: Head | None, packs: bool, lasts: Callable[[], bool]) -> None:
+    def adopt(self, head: Head, packs: bool, lasts: Callable[[], bool]) -> None:
         """Requests with this head are answered here from now on.
 
         lasts: whether who sends it is still let in; asked before each answer.
         """
-        if head is not None and head.target.startswith(_TARGET):
+        if head.target.startswith(_TARGET):
             head.lane = ViewerLane(self, packs, lasts)
 
     def answer(self, client: Connection, since: int, packs: bool) -> None:
         started_ns = perf_counter_ns()
         body, ordinal = self._feed.answer(since, packs), self._recorder.new_ordinal()
         client.answer_bytes(
-            f"HTTP/1.1 200 OK\r\n{Date.line}{PACKED_LINES if packs else ''}"
+            f"HTTP/1.1 200 OK\r\n{Date.line}{GZIP_LINES if packs else ''}"
             "content-type: application/json\r\ncache-control: no-store\r\n"
             f"x-request-id: {self._recorder.id_of(ordinal)}\r\n"
             f"content-length: {len(body)}\r\n\r\n".encode("latin-1")

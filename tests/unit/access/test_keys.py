@@ -55,6 +55,13 @@ def test_a_key_is_kept_as_its_digest_alone(tmp_path: Path) -> None:
     assert len(token.split("_", 2)[2]) == 43  # 256 bits
 
 
+def heard(ring: KeyRing) -> list[str]:
+    """What came and went, in words, from now on."""
+    changes: list[str] = []
+    ring.on_change = lambda what, key: changes.append(f"{what} {key.name}")
+    return changes
+
+
 def test_a_key_is_found_by_itself_alone(tmp_path: Path, clock: Clock) -> None:
     token = make(tmp_path, "ci", "infer")
     ring = KeyRing(tmp_path, clock=clock)
@@ -85,8 +92,7 @@ def test_a_revoked_key_counts_no_more_after_a_second(tmp_path: Path, clock: Cloc
     token = make(tmp_path, "ci")
     make(tmp_path, "other")
     ring = KeyRing(tmp_path, clock=clock)
-    changes: list[str] = []
-    ring.on_change = lambda what, key: changes.append(f"{what} {key.name}")
+    changes = heard(ring)
     before = ring.generation
     assert ring.caller_of(token) is not None
     revoke(tmp_path, "ci")
@@ -101,8 +107,7 @@ def test_a_revoked_key_counts_no_more_after_a_second(tmp_path: Path, clock: Cloc
 def test_an_expired_key_counts_no_more_and_says_so(tmp_path: Path, clock: Clock) -> None:
     token = make(tmp_path, "ci", days=1)
     ring = KeyRing(tmp_path, clock=clock)
-    changes: list[str] = []
-    ring.on_change = lambda what, key: changes.append(f"{what} {key.name}")
+    changes = heard(ring)
     clock.now_s += 86_399
     ring.look()
     before = ring.generation
@@ -120,8 +125,7 @@ def test_a_key_that_ends_while_the_file_cannot_be_read_has_ended(
     make(tmp_path, "ci", days=1)
     stays = make(tmp_path, "other")
     ring = KeyRing(tmp_path, clock=clock)
-    changes: list[str] = []
-    ring.on_change = lambda what, key: changes.append(f"{what} {key.name}")
+    changes = heard(ring)
     clock.now_s += 86_399.8
     ring.look()
     before = ring.generation
