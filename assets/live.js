@@ -109,7 +109,7 @@
 
   async function poll() {
     const paused = pyrometer.time.live() === 0;
-    if (busy || document.hidden || (paused && state.answer)) return;
+    if (busy || document.hidden || pyrometer.session.leaving() || (paused && state.answer)) return;
     busy = true;
     ticks = 0;
     try {

@@ -8,6 +8,7 @@
    pyrometer.session.told()      the answer, or null
    pyrometer.session.may(scope)  true too where nobody asks
    pyrometer.session.ended()     the server knows this browser no more
+   pyrometer.session.leaving()   true from then on, and while it is logged out
    pyrometer.session.logOut() */
 (function () {
   "use strict";
@@ -76,9 +77,15 @@
     location.assign(pyrometer.base.at(`/login?next=${encodeURIComponent(here)}`));
   }
 
+  /* From here on nothing is asked that only who is logged in may ask. */
   async function logOut() {
-    await pyrometer.post("/logout", {}, LIMIT_MS);
     leaving = true;
+    try {
+      await pyrometer.post("/logout", {}, LIMIT_MS);
+    } catch (failure) {
+      leaving = false;
+      throw failure;
+    }
     location.assign(pyrometer.base.at("/login"));
   }
 
@@ -90,6 +97,6 @@
     if (told.required && !(may("operate") && may("infer"))) watch();
   }
 
-  pyrometer.session = { told: () => told, may, ended, logOut, ready: null };
+  pyrometer.session = { told: () => told, may, ended, leaving: () => leaving, logOut, ready: null };
   pyrometer.session.ready = load().catch(() => {});
 })();

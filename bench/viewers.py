@@ -6,8 +6,10 @@ without again (A/A). Viewers are a process of their own: each a connection, each
 lacks, with gzip, at its own time of the second. wrk and the server already fill two cores, and
 browsers run elsewhere: the viewers' process takes only what these two leave of the processors. How
 many of the polls it got answered is judged too, and viewers of another server show what it still
-takes. Then their cost alone: the server's CPU with and without them while nothing
-else is asked.
+takes. Where two runs without viewers differ by more in their p99 than is claimed of viewers, the
+p99 decides nothing, and what they cost directly is judged instead: the server's CPU for one request
+of inference, viewers included. Then their cost alone: the server's CPU with and without them while
+nothing else is asked, in looks of 10 s that alternate.
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ import time
 import zlib
 from collections import deque
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from functools import lru_cache
 from operator import attrgetter
 from pathlib import Path
@@ -41,8 +43,11 @@ from bench.wrk import Window, measure, write_script
 
 VIEWERS, CONNECTIONS = 100, 50
 NONE, HERE, ELSEWHERE = "none", "viewers", "viewers of another server"
-MODES = (NONE, HERE, ELSEWHERE, "none, again (A/A)")
+AGAIN = "none, again (A/A)"
+MODES = (NONE, HERE, ELSEWHERE, AGAIN)
 LEAST_RATE, MOST_P99, MOST_US, MOST_BYTES = 0.95, 1.10, 300.0, 2048
+MOST_CPU = 1.05
+LOOKS = 5
 LEAST_POLLS = 0.95
 """Of a viewer's one a second: with fewer answered, the load was not what it is said to be."""
 
@@ -129,20 +134,24 @@ def viewers(port: int, seconds: float, said: list[dict[str, float]]) -> Iterator
         said.append(json.loads(child.communicate(timeout=60)[0]))
 
 
-def alone_us(port: int, process: psutil.Process, seconds: float) -> float:
-    """CPU of one viewer-second, us, beside a server that nobody else asks."""
+def spent_s(process: psutil.Process) -> float:
+    """CPU seconds of a process until now."""
+    return float(sum(process.cpu_times()[:2]))
 
-    def spent() -> float:
-        return float(sum(process.cpu_times()[:2]))
 
-    before = spent()
-    time.sleep(seconds)
-    idle_s = spent() - before
-    said: list[dict[str, float]] = []
-    before = spent()
-    with viewers(port, seconds - 2, said):
-        pass
-    return 1e6 * max(0.0, spent() - before - idle_s) / said[0]["polls"]
+def alone_us(port: int, process: psutil.Process, seconds: float) -> list[float]:
+    """CPU of one viewer-second, us, beside a server that nobody else asks; one of each look."""
+    found = []
+    for _ in range(LOOKS):
+        before_s = spent_s(process)
+        time.sleep(seconds)
+        idle_s = spent_s(process) - before_s
+        said: list[dict[str, float]] = []
+        before_s = spent_s(process)
+        with viewers(port, seconds - 2, said):
+            pass
+        found.append(1e6 * (spent_s(process) - before_s - idle_s) / said[0]["polls"])
+    return found
 
 
 def main() -> int:
@@ -157,6 +166,7 @@ def main() -> int:
         run_viewers(int(given.view[0]), given.view[1])
         return 0
     found: dict[str, list[Window]] = {mode: [] for mode in MODES}
+    cpu_us: dict[str, list[float]] = {mode: [] for mode in MODES}
     said: list[dict[str, float]] = []
     with tempfile.TemporaryDirectory(prefix="viewers-") as scratch:
         folder = Path(scratch)
@@ -168,45 +178,71 @@ def main() -> int:
             wait_settled(Client(other_port), 4)
             wait_settled(Client(port), 4)
             url = f"http://127.0.0.1:{port}/v2/models/breast_cancer/infer"
+            process = psutil.Process(pid)
             measure(url, CONNECTIONS, script, given.seconds)
             for _ in tqdm(range(given.windows), unit="round"):
                 for mode in MODES:
+                    watched: AbstractContextManager[None] = nullcontext()
                     if mode in (HERE, ELSEWHERE):
                         asked = port if mode == HERE else other_port
-                        with viewers(asked, given.seconds, said if mode == HERE else []):
-                            window = measure(url, CONNECTIONS, script, given.seconds)
-                    else:
+                        watched = viewers(asked, given.seconds, said if mode == HERE else [])
+                    with watched:
+                        before_s = spent_s(process)
                         window = measure(url, CONNECTIONS, script, given.seconds)
+                        took_s = spent_s(process) - before_s
                     found[mode].append(window)
-            cost_us = alone_us(port, psutil.Process(pid), 20.0)
-    return report(found, said, cost_us)
+                    cpu_us[mode].append(1e6 * took_s / (window.requests_per_s * given.seconds))
+            costs_us = alone_us(port, process, 10.0)
+    return report(found, cpu_us, said, costs_us)
 
 
-def report(found: dict[str, list[Window]], said: list[dict[str, float]], cost_us: float) -> int:
+def report(
+    found: dict[str, list[Window]],
+    cpu_us: dict[str, list[float]],
+    said: list[dict[str, float]],
+    costs_us: list[float],
+) -> int:
     """Print the table; 0 where every bound holds."""
-    print("| viewers | requests/s | ratio to none, 95 % | p99, ms | ratio to none, 95 % |")
-    print("|---|---:|---|---:|---|")
+    print(
+        "| viewers | requests/s | ratio to none, 95 % | p99, ms | ratio to none, 95 % "
+        "| CPU a request, us | ratio to none, 95 % |"
+    )
+    print("|---|---:|---|---:|---|---:|---|")
     ratios = {}
     for mode, windows in found.items():
         rates, p99s = ([getattr(w, name) for w in windows] for name in ("requests_per_s", "p99_ms"))
         base = found[NONE]
         rate = ratio_interval(rates, [w.requests_per_s for w in base])
         p99 = ratio_interval(p99s, [w.p99_ms for w in base])
-        ratios[mode] = (rate[0], p99[0])
+        cpu = ratio_interval(cpu_us[mode], cpu_us[NONE])
+        ratios[mode] = (rate, p99, cpu)
         print(
             f"| {mode} | {np.median(rates):,.0f} | {rate[0]:.3f} ({rate[1]:.3f} to {rate[2]:.3f}) "
-            f"| {np.median(p99s):.2f} | {p99[0]:.3f} ({p99[1]:.3f} to {p99[2]:.3f}) |"
+            f"| {np.median(p99s):.2f} | {p99[0]:.3f} ({p99[1]:.3f} to {p99[2]:.3f}) "
+            f"| {np.median(cpu_us[mode]):.2f} | {cpu[0]:.3f} ({cpu[1]:.3f} to {cpu[2]:.3f}) |"
         )
     size = float(np.mean([one["bytes"] for one in said]))
     share = sum(one["polls"] for one in said) / sum(VIEWERS * (one["seconds"] - 1) for one in said)
     print(f"\n{VIEWERS} viewers, {100 * share:.0f} % of one poll a second each answered")
     print(f"an answer has {size:.0f} bytes with its head, on average")
-    print(f"a viewer-second costs the server {cost_us:.0f} us of CPU")
+    cost_us = float(np.median(costs_us))
+    looks = ", ".join(f"{one:.0f}" for one in costs_us)
+    print(f"a viewer-second costs the server {cost_us:.0f} us of CPU (looks: {looks})")
     here = [w.p99_ms for w in found[HERE]]
     own = ratio_interval(here, [w.p99_ms for w in found[ELSEWHERE]])
     print(f"p99 beside that with another server's: {own[0]:.3f} ({own[1]:.3f} to {own[2]:.3f})")
-    kept, moved = ratios[HERE]
-    fine = kept >= LEAST_RATE and moved <= MOST_P99 and cost_us <= MOST_US and size < MOST_BYTES
+    kept, moved, cpu = ratios[HERE]
+    _, least, most = ratios[AGAIN][1]
+    if most - least <= MOST_P99 - 1:
+        holds = moved[0] <= MOST_P99
+        print(f"the p99 is moved by at most {MOST_P99 - 1:.0%}: {holds}")
+    else:
+        holds = cpu[2] <= MOST_CPU
+        print(
+            f"the p99 decides nothing: A/A is {most - least:.3f} wide, the claim {MOST_P99 - 1:.2f}; "
+            f"CPU a request at most {MOST_CPU} of that without viewers: {holds}"
+        )
+    fine = holds and kept[0] >= LEAST_RATE and cost_us <= MOST_US and size < MOST_BYTES
     return 0 if fine and share >= LEAST_POLLS else 1
 
 

@@ -115,6 +115,26 @@ def test_login_leads_back_and_logout_ends_it(tab: Any, asking: Asking) -> None:
     assert tab.url.endswith("/login?next=/caches%3Fx%3D1")
 
 
+def test_who_logs_out_asks_for_nothing_more(tab: Any, asking: Asking) -> None:
+    """The session ends before its answer is here: a poll in between would be refused."""
+    asked: list[str] = []
+
+    def late(route: Any) -> None:
+        answer = route.fetch()
+        asked.clear()
+        tab.wait_for_timeout(2500)
+        route.fulfill(response=answer)
+
+    log_in(tab, asking.url, asking.viewer, "/settings")
+    tab.wait_for_selector("#settings-log-out:not([hidden])", timeout=20_000)
+    tab.route("**/logout", late)
+    tab.on("request", lambda request: asked.append(request.url.removeprefix(asking.url)))
+    tab.click("#settings-log-out")
+    tab.wait_for_selector("#key")
+    assert tab.url == f"{asking.url}/login"
+    assert [one for one in asked if one.startswith("/performance")] == []
+
+
 def test_a_link_from_another_site_needs_no_second_login(browser: Any, asking: Asking) -> None:
     context = browser.new_context(bypass_csp=False)
     page = context.new_page()
