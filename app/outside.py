@@ -45,7 +45,7 @@ class _Second(NamedTuple):
 
 
 class SocketWatch:
-    """Counts waiting requests now and then. is_busy: whether requests have come lately."""
+    """Counts waiting requests now and then. is_busy: whether callers asked lately."""
 
     def __init__(self, listener: Listener, is_busy: Callable[[], bool]) -> None:
         self._listener, self._is_busy = listener, is_busy

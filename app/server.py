@@ -70,7 +70,7 @@ class Server:
         self._listener = Listener(serve, limits, self._loop)
         front.connections = self._listener.counts
         ticker = front.engine.ticker
-        self._sockets = SocketWatch(self._listener, lambda: ticker.requests_per_s > 0)
+        self._sockets = SocketWatch(self._listener, lambda: ticker.served_per_s > 0)
         tls = tls_of(settings)
         secured = {"ssl": tls, "ssl_handshake_timeout": limits.read_timeout_s} if tls else {}
         counts = self._listener.counts

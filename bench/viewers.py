@@ -239,8 +239,8 @@ def report(
     else:
         holds = cpu[2] <= MOST_CPU
         print(
-            f"the p99 decides nothing: A/A is {most - least:.3f} wide, the claim {MOST_P99 - 1:.2f}; "
-            f"CPU a request at most {MOST_CPU} of that without viewers: {holds}"
+            f"the p99 decides nothing: A/A is {most - least:.3f} wide, the claim is "
+            f"{MOST_P99 - 1:.2f}; CPU a request at most {MOST_CPU} of that without: {holds}"
         )
     fine = holds and kept[0] >= LEAST_RATE and cost_us <= MOST_US and size < MOST_BYTES
     return 0 if fine and share >= LEAST_POLLS else 1

@@ -29,7 +29,7 @@ from engine.effectiveness.savings import (
 )
 from engine.models.loaded import LoadedModel
 from engine.telemetry.labels import Label
-from engine.telemetry.rows import COLUMN
+from engine.telemetry.rows import COLUMN, places_of
 from engine.telemetry.ticker import Second
 from engine.types import DISK_HIT, MISSED, RESPONSE_HIT, RESULT_HIT, SHARED_HIT
 
@@ -228,7 +228,4 @@ def _answered(rows: np.ndarray) -> Iterator[tuple[int, np.ndarray | slice]]:
     numbers, answered = rows[:, 0], rows[:, COLUMN["status"]] < 400
     labels = np.flatnonzero(np.bincount(numbers)).tolist() if len(rows) else []
     for number in labels:
-        if len(labels) == 1 and answered.all():
-            yield number, slice(None)
-        else:
-            yield number, np.flatnonzero(answered & (numbers == number))
+        yield number, places_of(answered & (numbers == number))

@@ -14,7 +14,7 @@ import numpy as np
 
 from engine.telemetry.record import RequestMetrics
 from engine.telemetry.recorder import Drained, Recorder
-from engine.telemetry.rows import COLUMN
+from engine.telemetry.rows import COLUMN, places_of
 
 MINUTES = 60
 SLOWEST = 5
@@ -46,7 +46,7 @@ class Exemplars:
             self.traced.extend(self._recorder.records(found, drained.names))
         service = self._recorder.labels.is_service()[rows[:, _LABEL]]
         if not service.all():
-            rows = rows[service]
+            rows = rows[places_of(service)]
         if not len(rows):
             return
         number = int(now_s // 60)

@@ -26,6 +26,7 @@ from engine.telemetry.rows import (
     FIRST_PHASE,
     ROW_BYTES,
     WIDTH,
+    joined,
     packed,
 )
 
@@ -256,7 +257,7 @@ def _whole_rows(
 ) -> np.ndarray:
     rows = np.frombuffer(pending, dtype=np.int64).reshape(-1, WIDTH)
     parts = [part for part in (rows, rows_of_turns(turns, each), rows_of_hits(hits)) if len(part)]
-    return parts[0] if len(parts) == 1 else np.concatenate(parts) if parts else rows
+    return parts[0] if len(parts) == 1 else joined(parts) if parts else rows
 
 
 def _newest(rows: np.ndarray) -> np.ndarray:

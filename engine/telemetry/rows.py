@@ -14,6 +14,8 @@ from __future__ import annotations
 
 from struct import Struct
 
+import numpy as np
+
 from engine.telemetry.record import PHASES
 
 FIELDS = (
@@ -29,3 +31,21 @@ packed = Struct(f"{WIDTH}q").pack
 ROW_BYTES = 8 * WIDTH
 FIRST_PHASE = COLUMN["front_ns"]
 COLD, DEGRADED = 1, 2
+
+
+def joined(parts: list[np.ndarray]) -> np.ndarray:
+    """One array of all these rows, each column in one piece: a second's sums go by columns."""
+    table = np.empty((WIDTH, sum(map(len, parts))), dtype=np.int64)
+    end = 0
+    for part in parts:
+        begin, end = end, end + len(part)
+        table[:, begin:end] = part.T
+    return table.T
+
+
+def places_of(mask: np.ndarray) -> np.ndarray | slice:
+    """Where a mask (n,) is true: a slice where that is one stretch, so that nothing is copied."""
+    found = np.flatnonzero(mask)
+    if len(found) and found[-1] - found[0] + 1 == len(found):
+        return slice(int(found[0]), int(found[-1]) + 1)
+    return found

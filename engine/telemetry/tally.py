@@ -17,7 +17,7 @@ import numpy as np
 from engine.telemetry.histogram import BUCKETS, buckets_of
 from engine.telemetry.labels import OUTCOMES, outcomes_of
 from engine.telemetry.record import PHASES
-from engine.telemetry.rows import COLD, COLUMN, DEGRADED
+from engine.telemetry.rows import COLD, COLUMN, DEGRADED, places_of
 from engine.types import MISSED, RESPONSE_HIT, SHARED_HIT
 
 BATCH_LIMITS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 1024)
@@ -87,7 +87,7 @@ def _add(sums: np.ndarray, at: np.ndarray, part: np.ndarray) -> None:
     """Add rows to their series' sums, at[i] being the place of row i."""
     height, counts = len(sums), len(COUNTS)
     for place in np.flatnonzero(np.bincount(at)):
-        own = part if height == 1 else part[at == place]
+        own = part[places_of(at == place)]
         sums[place, counts:] += own.sum(axis=0)[_SUMMED_COLUMNS]
     sums[:, AT["requests"]] += np.bincount(at, minlength=height)
     flags = part[:, COLUMN["flags"]]
