@@ -97,6 +97,11 @@
     if (told.required && !(may("operate") && may("infer"))) watch();
   }
 
+  /* Back to a page that the browser had kept: it asks again, and learns who it is. */
+  addEventListener("pageshow", (event) => {
+    if (event.persisted) leaving = false;
+  });
+
   pyrometer.session = { told: () => told, may, ended, leaving: () => leaving, logOut, ready: null };
   pyrometer.session.ready = load().catch(() => {});
 })();

@@ -24,6 +24,14 @@ ALL = {"x-api-key": API_KEY}
 VIOLATIONS = """addEventListener('securitypolicyviolation', (one) =>
     console.error(`policy: ${one.violatedDirective} ${one.blockedURI} ${one.sample}`))"""
 LIVE = "#console[data-phase=live]"
+LEFT_AND_BACK = """() => {
+    const seen = [pyrometer.session.leaving()];
+    pyrometer.session.ended();
+    seen.push(pyrometer.session.leaving());
+    stop();
+    dispatchEvent(new PageTransitionEvent('pageshow', {persisted: true}));
+    return [...seen, pyrometer.session.leaving()];
+}"""
 
 
 class Asking:
@@ -135,6 +143,20 @@ def test_who_logs_out_asks_for_nothing_more(tab: Any, asking: Asking) -> None:
     tab.wait_for_selector("#key")
     assert tab.url == f"{asking.url}/login"
     assert meanwhile == []
+
+
+def test_a_page_that_was_not_left_goes_on_asking(browser: Any, asking: Asking) -> None:
+    """A log-out that fails, and a page that the browser kept and shows again."""
+    context = browser.new_context(viewport={"width": 1440, "height": 900})
+    tab = context.new_page()
+    log_in(tab, asking.url, asking.viewer, "/settings")
+    tab.wait_for_selector("#settings-log-out:not([hidden])", timeout=20_000)
+    tab.route("**/logout", lambda route: route.abort())
+    with tab.expect_request("**/performance/live?*", timeout=10_000):
+        tab.click("#settings-log-out")
+        tab.wait_for_selector("text=Log out failed")
+    assert tab.evaluate(LEFT_AND_BACK) == [False, True, False]
+    context.close()
 
 
 def test_a_link_from_another_site_needs_no_second_login(browser: Any, asking: Asking) -> None:
