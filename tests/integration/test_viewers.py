@@ -11,6 +11,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BufferedReader
 from typing import Any
 
 import pytest
@@ -140,19 +141,25 @@ def test_what_else_is_asked_with_the_same_target_is_looked_at(asked: Asked) -> N
 
 def test_requests_sent_ahead_are_all_answered(server: RunningServer) -> None:
     one = b"GET /performance/live?since=7 HTTP/1.1\r\nhost: localhost\r\nx-ahead: 1\r\n\r\n"
-    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as client:
+    with (
+        socket.create_connection(("127.0.0.1", server.port), timeout=10) as client,
+        client.makefile("rb") as reader,
+    ):
         for ahead in (1, 1, 3):
             client.sendall(one * ahead)
-            reader = client.makefile("rb")
-            for _ in range(ahead):
-                assert reader.readline().startswith(b"HTTP/1.1 200")
-                length = 0
-                while (line := reader.readline().lower()) != b"\r\n":
-                    length = int(line.split(b":")[1]) if b"content-length" in line else length
-                assert json.loads(reader.read(length))["seq"] > 0
+            assert all(_next_seq(reader) > 0 for _ in range(ahead))
             client.sendall(one[:40])
             client.sendall(one[40:])
-            assert client.recv(1 << 20).startswith(b"HTTP/1.1 200")
+            assert _next_seq(reader) > 0
+
+
+def _next_seq(reader: BufferedReader) -> int:
+    """Read one whole answer; its seq."""
+    assert reader.readline().startswith(b"HTTP/1.1 200")
+    length = 0
+    while (line := reader.readline().lower()) != b"\r\n":
+        length = int(line.split(b":")[1]) if b"content-length" in line else length
+    return int(json.loads(reader.read(length))["seq"])
 
 
 def test_all_of_them_are_counted(server: RunningServer, asked: Asked) -> None:
