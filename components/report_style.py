@@ -102,7 +102,9 @@ figcaption b { color: var(--ink); }
   .lead { font-size: 19pt; }
   h2 { margin-top: 26pt; break-after: avoid; }
   h3, .key { break-after: avoid; }
-  tr, ol.advice > li, figure, svg, dl { break-inside: avoid; }
+  tr, ol.advice > li, figure, svg, dl, .key { break-inside: avoid; }
+  .key { display: block; }
+  .key li { display: inline-block; margin-right: 20px; }
   thead { display: table-header-group; }
   .new-page { margin-top: 26pt; }
   .scroll { overflow: visible; }

@@ -98,7 +98,7 @@ def load_of(run: Mapping[str, Any]) -> dict[str, Any]:
     memory = (run.get("soak") or {}).get("rss_mb") or {}
     values = (
         ("requests", "requests", "", run.get("requests")),
-        ("achieved_per_s", "requests/s", "req/s", run.get("achieved_per_s")),
+        ("achieved_per_s", "achieved", "req/s", run.get("achieved_per_s")),
         ("latency_ms.p99", "p99", "ms", latency.get("p99")),
         (
             "highest_within_slo_per_s",
