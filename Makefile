@@ -33,7 +33,8 @@ test: setup ## run all tests; two files at a time, but for those that look at th
 	$(BIN)/python -m pytest tests/integration/test_[l-z]*
 	$(BIN)/python -m pytest --ignore tests/e2e --ignore tests/unit --ignore tests/contract --ignore tests/integration
 
-# The browser's tests are left out: they take long, and the components are reached without them.
+# The browser's tests are left out: they take long, and the components are reached without them. So is
+# an exception put into a thread: where that thread is traced, CPython 3.11 turns in place for ever.
 MEASURED = PYTHONPATH=tests/measured PYTHON_COVERAGE_CONFIG=$(CURDIR)/pyproject.toml \
 	$(BIN)/python -m coverage run -m pytest
 coverage: setup ## branches of engine and components that the tests reach, servers they start included
@@ -41,7 +42,8 @@ coverage: setup ## branches of engine and components that the tests reach, serve
 	-$(MEASURED) tests/unit tests/contract -n 2 --dist loadfile
 	-$(MEASURED) tests/integration/[am]* tests/integration/test_[a-k]*
 	-$(MEASURED) tests/integration/test_[l-z]*
-	-$(MEASURED) --ignore tests/e2e --ignore tests/unit --ignore tests/contract --ignore tests/integration
+	-$(MEASURED) --ignore tests/e2e --ignore tests/unit --ignore tests/contract --ignore tests/integration \
+		-k "not thread_dies"
 	$(BIN)/python -m coverage combine --quiet
 	$(BIN)/python -m coverage html --quiet --fail-under 0
 	$(BIN)/python -m coverage report
