@@ -20,6 +20,7 @@ from tqdm import tqdm
 
 from bench.loads import ratio_interval
 from bench.models import rows_of, write_repository
+from bench.serving import thread_ns
 from bench.telemetry_cost import switch, switched
 from bench.wrk import measure, write_script
 from engine.config import Settings
@@ -33,15 +34,7 @@ MOST_SHARE = 0.005
 RUNS = 20_000
 
 
-def threads_ns(pid: int) -> dict[str, int]:
-    """Processor time of each thread of a process, ns."""
-    found = {}
-    for task in Path(f"/proc/{pid}/task").iterdir():
-        found[task.name] = int((task / "schedstat").read_text().split()[0])
-    return found
-
-
-def loop_us(before: dict[str, int], after: dict[str, int], requests: float) -> float:
+def loop_us(before: dict[int, int], after: dict[int, int], requests: float) -> float:
     """Processor time a request of the thread that has taken most: the event loop's."""
     return max(after[task] - before.get(task, 0) for task in after) / requests / 1e3
 
@@ -61,9 +54,9 @@ def windows_of(
             for window in tqdm(range(windows + 2), unit="window"):
                 for mode, line in MODES.items():
                     switch(child, line)
-                    before = threads_ns(child.pid)
+                    before = thread_ns(child.pid)
                     found = measure(f"{base}/v2/models/{MODEL}/infer", 50, script, seconds)
-                    after = threads_ns(child.pid)
+                    after = thread_ns(child.pid)
                     if window > 1:  # the first warm up, and start the auditor's child
                         cpu_us[mode].append(loop_us(before, after, found.requests_per_s * seconds))
                         rates[mode].append(found.requests_per_s)

@@ -102,6 +102,17 @@ def _port_of(process: subprocess.Popen[str]) -> int:
     raise RuntimeError("the server did not start")
 
 
+def thread_ns(pid: int) -> dict[int, int]:
+    """Processor time of each thread of a process, nanoseconds."""
+    found = {}
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        try:
+            found[int(task.name)] = int((task / "schedstat").read_text().split()[0])
+        except (OSError, ValueError, IndexError):
+            continue  # it has ended meanwhile
+    return found
+
+
 def wait_settled(client: Client, count: int, *, idle_too: bool = False) -> None:
     """Return once every model is warm or has failed, or, with idle_too, cold after a load."""
     end = time.monotonic() + START_DEADLINE_S

@@ -41,7 +41,7 @@ from tqdm import tqdm
 
 from bench.loads import ratio_interval
 from bench.models import rows_of, write_repository
-from bench.serving import Client, serving, wait_settled
+from bench.serving import Client, serving, thread_ns, wait_settled
 from bench.wrk import Window, measure, write_script
 
 VIEWERS, CONNECTIONS = 100, 50
@@ -141,14 +141,6 @@ def spent_s(process: psutil.Process) -> float:
     return float(sum(process.cpu_times()[:2]))
 
 
-def thread_us(process: psutil.Process) -> dict[int, float]:
-    """CPU of each of a process's threads until now, us, by its number."""
-    tasks = Path(f"/proc/{process.pid}/task")
-    return {
-        int(t.name): int((t / "schedstat").read_text().split()[0]) / 1e3 for t in tasks.iterdir()
-    }
-
-
 class Cost(NamedTuple):
     """CPU of one viewer-second, us: the whole server's, and that of its event loop's thread."""
 
@@ -161,11 +153,11 @@ def cost_alone(port: int, process: psutil.Process, seconds: float) -> list[Cost]
 
     The thread that has worked most until now is the event loop's: the load has gone before.
     """
-    begun_us = thread_us(process)
-    loop = max(begun_us, key=begun_us.__getitem__)
+    begun_ns = thread_ns(process.pid)
+    loop = max(begun_ns, key=begun_ns.__getitem__)
 
     def spent_us() -> np.ndarray:
-        return np.array([1e6 * spent_s(process), thread_us(process)[loop]])
+        return np.array([1e6 * spent_s(process), thread_ns(process.pid)[loop] / 1e3])
 
     found = []
     for _ in range(LOOKS):

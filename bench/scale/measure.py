@@ -25,7 +25,8 @@ from bench.lab.payloads import build
 from bench.lab.spec import LabSpec, spec_from
 from bench.lab.target import Target
 from bench.scale.fit import QUANTILES
-from bench.scale.node import Node, run_totals, thread_ns
+from bench.scale.node import Node, run_totals
+from bench.serving import thread_ns
 from engine.telemetry.histogram import percentiles_ms
 
 SEED = 20

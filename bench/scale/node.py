@@ -115,17 +115,6 @@ def _worker_of(master: int) -> int:
     raise RuntimeError("nginx has started no worker")
 
 
-def thread_ns(pid: int) -> dict[int, int]:
-    """Processor time of each thread of a process, nanoseconds."""
-    found = {}
-    for task in Path(f"/proc/{pid}/task").iterdir():
-        try:
-            found[int(task.name)] = int((task / "schedstat").read_text().split()[0])
-        except (OSError, ValueError, IndexError):
-            continue  # it has ended meanwhile
-    return found
-
-
 def run_totals(url: str, model: str) -> tuple[float, float]:
     """Seconds of a model's runs and requests for it since the start, by its server's metrics."""
     with urllib.request.urlopen(f"{url}/metrics", timeout=10) as answer:

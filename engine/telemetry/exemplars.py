@@ -45,8 +45,7 @@ class Exemplars:
             found = rows[np.isin(rows[:, _ORDINAL], traced)]
             self.traced.extend(self._recorder.records(found, drained.names))
         service = self._recorder.labels.is_service()[rows[:, _LABEL]]
-        if not service.all():
-            rows = rows[places_of(service)]
+        rows = rows[places_of(service)]
         if not len(rows):
             return
         number = int(now_s // 60)
