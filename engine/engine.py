@@ -34,6 +34,7 @@ from engine.models.slots import Lease, Slot
 from engine.models.trust import TrustFile
 from engine.models.watcher import Watcher
 from engine.monitoring import Monitoring
+from engine.parsing import parse_in_turn
 from engine.profiling.profiler import Profiler
 from engine.runs import Runs
 from engine.supervised import Supervised
@@ -62,6 +63,7 @@ class Engine:
     """
 
     def __init__(self, settings: Settings) -> None:
+        parse_in_turn()
         self.settings = settings
         self.sources: Mapping[str, str] = {}
         self.draining = False

@@ -145,12 +145,14 @@ def first_answer_ms(server: Running, path: str, body: bytes | None) -> float:
     A client asks without pause. Raises RuntimeError where none comes.
     """
     while True:
-        if _status(server.port, path, body) == 200:
+        status = _status(server.port, path, body)
+        if status == 200:
             return 1e3 * (time.perf_counter() - server.started_s)
         if server.process.poll() is not None:
             raise RuntimeError(f"the server ended while starting: {server.last_words()}")
         if time.perf_counter() - server.started_s > START_LIMIT_S:
-            raise RuntimeError(f"no answer within {START_LIMIT_S:g} s")
+            told = f"status {status}; {server.last_words()}" if status else "no answer"
+            raise RuntimeError(f"not ready within {START_LIMIT_S:g} s: {told}")
         time.sleep(ASK_EVERY_S)
 
 
