@@ -28,6 +28,7 @@ ENVIRONMENT = {
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # what keeps it on the loopback address
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_worker_niceness": "0",
+    "RAY_SERVE_CONTROL_LOOP_INTERVAL_S": "0.5",
 }
 
 
@@ -108,6 +109,7 @@ class _Cluster:
             "gcs_server_port": self._port,
             "object_store_memory": OBJECT_STORE_BYTES,
             "include_dashboard": False,
+            "include_log_monitor": False,
         }
         self.cluster = Cluster(initialize_head=True, head_node_args=head)
         for _ in range(WORKERS):
