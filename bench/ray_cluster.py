@@ -34,6 +34,7 @@ from tqdm import tqdm
 
 from bench.faults.callers import Crowd, Tally
 from bench.faults.repository import Question
+from bench.processors import Processors
 from bench.ray_nodes import RayNodes
 from bench.serving import Client, serving, wait_settled
 
@@ -209,51 +210,17 @@ def print_kills(found: Kills) -> None:
     print(f"  kill to a new replica answering, s   {times(found.whole_s)}")
 
 
-class Processors:
-    """CPU seconds of processes by what they are, since it was made."""
-
-    def __init__(self, servers: list[int]) -> None:
-        self._servers = servers
-        self._before = self._seconds()
-        self._began_s = time.monotonic()
-
-    def shares(self) -> dict[str, float]:
-        """Per cent of one processor, by part."""
-        passed_s = time.monotonic() - self._began_s
-        after = self._seconds()
-        return {
-            part: 100 * sum(max(0.0, s - self._before.get(key, 0.0)) for key, s in mine) / passed_s
-            for part, mine in _by_part(after).items()
-        }
-
-    def _seconds(self) -> dict[tuple[str, int], float]:
-        found = {}
-        for process in psutil.process_iter(["pid", "cmdline", "cpu_times", "name"]):
-            times, words = process.info["cpu_times"], " ".join(process.info["cmdline"] or [])
-            if times is not None:
-                part = self._part(process.info["pid"], words or process.info["name"])
-                found[part, process.info["pid"]] = times.user + times.system
-        return found
-
-    def _part(self, process_id: int, words: str) -> str:
-        if process_id in self._servers:
-            return "server"
-        if process_id == psutil.Process().pid:
-            return "callers"
-        if "ServeReplica:" in words:
-            return "replicas" if HEAVY in words else "other replicas"
-        if "ray_bridge" in words:
-            return "bridge"
-        return "Ray's own" if "ray" in words else "everything else"
-
-
-def _by_part(
-    seconds: dict[tuple[str, int], float],
-) -> dict[str, list[tuple[tuple[str, int], float]]]:
-    parts: dict[str, list[tuple[tuple[str, int], float]]] = {}
-    for key, value in seconds.items():
-        parts.setdefault(key[0], []).append((key, value))
-    return parts
+def _part(servers: list[int], process_id: int, words: str) -> str:
+    """What a process is here, by its command line."""
+    if process_id in servers:
+        return "server"
+    if process_id == psutil.Process().pid:
+        return "callers"
+    if "ServeReplica:" in words:
+        return "replicas" if HEAVY in words else "other replicas"
+    if "ray_bridge" in words:
+        return "bridge"
+    return "Ray's own" if "ray" in words else "everything else"
 
 
 @dataclass(slots=True)
@@ -269,7 +236,7 @@ def window(port: int, servers: list[int], asked: list[Question], seconds: float)
     crowd = Crowd(port)
     crowd.call(CALLERS, lambda number, step: asked[(17 * number + step) % len(asked)])
     time.sleep(1.0)
-    began, right, processors = time.monotonic(), crowd.right, Processors(servers)
+    began, right, processors = time.monotonic(), crowd.right, Processors(partial(_part, servers))
     time.sleep(seconds)
     rate = (crowd.right - right) / (time.monotonic() - began)
     shares = processors.shares()
