@@ -1,8 +1,8 @@
 """One thread at a time parses Python, where the interpreter needs that.
 
 CPython before 3.11.8 keeps one count of nested nodes for all threads that turn source into a
-syntax tree (gh-106905). A collection in the midst of it lets another thread in; both find the
-count changed, and the first fails with SystemError. Reading a stored array parses its header, so
+syntax tree (gh-106905). A collection in the midst of it lets another thread in; the first then
+finds the count changed and fails with SystemError. Reading a stored array parses its header, so
 two models that loaded side by side failed each other.
 """
 
@@ -17,14 +17,13 @@ from typing import Any
 MENDED_IN = (3, 11, 8)
 
 _lock = threading.RLock()
-_made = threading.Lock()
 
 
 def parse_in_turn() -> None:
     """Put `ast.parse`, which `ast.literal_eval` uses too, behind a lock. Done once a process."""
     if sys.version_info >= MENDED_IN:
         return
-    with _made:
+    with _lock:
         if hasattr(ast.parse, "in_turn"):
             return
         parse = ast.parse

@@ -60,6 +60,7 @@ class RemoteModels:
         self._here = threading.Semaphore(engine.runs.scheduler.slots)
         self._deployer = Deployer(settings, self.link)
         self._placed: dict[tuple[str, str], Placed] = {}
+        self._unmeasured: set[tuple[str, str]] = set()
         self._lock = threading.Lock()
         self._looks = Periodic("ray-models", LOOK_EVERY_S, self.look)
         self._probes = Periodic("ray-probes", PROBE_EVERY_S, self.probe)
@@ -133,6 +134,7 @@ class RemoteModels:
             with ThreadPoolExecutor(DEPLOYS_AT_ONCE, thread_name_prefix="ray-deploy") as pool:
                 list(pool.map(lambda one: self._try_to_place(*one), due))
             self._write_words()
+        self._unmeasured &= serving.keys()
         for key, placed in list(self._placed.items()):
             if key not in serving:
                 del self._placed[key]
@@ -195,8 +197,12 @@ class RemoteModels:
         """Decide, and deploy; the deployment before goes once this one is healthy."""
         try:
             decided = self._deployer.decide(model, choice)
-        except RemoteLost:
+        except RemoteLost as lost:
+            if key not in self._unmeasured:
+                log.warning("%s %s: no trip to Ray was measured: %s", *key, lost)
+            self._unmeasured.add(key)
             return  # the next look decides
+        self._unmeasured.discard(key)
         placed = Placed(model, decided, choice, starts=self.link.starts)
         placed.quick_rows = model.quick_rows
         if before is not None and before.model is model:

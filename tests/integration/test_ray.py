@@ -22,6 +22,7 @@ from tests.waiting import until
 pytestmark = pytest.mark.timeout(400)
 ROWS = 120
 RECOVERY_S = 60.0
+WIDE = 40_000
 LIGHT = {"inputs": [{"name": "input", "datatype": "FP64", "shape": [1, 2], "data": [1.0, 2.0]}]}
 NO_CACHE = {"Cache-Control": "no-cache"}
 FLAGS = ("--executor", "ray", "--audit-interval-s", "0", "--ray-replica-cpus", "0.1")
@@ -188,6 +189,49 @@ def on_two(
     running = start_server(repository, state, *flags, "--reload-interval-s", "0.2")
     until(lambda: states(running).get("line") == "healthy", 90, "it is on Ray")
     return running
+
+
+def write_wide(models: Path) -> None:
+    """y = 2 * x of WIDE columns, an ONNX graph; its answers are as large as its rows."""
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
+    x, y = (helper.make_tensor_value_info(n, TensorProto.FLOAT, ["n", WIDE]) for n in "xy")
+    two = numpy_helper.from_array(np.array(2.0, dtype=np.float32), "two")
+    graph = helper.make_graph(
+        [helper.make_node("Mul", ["x", "two"], ["y"])], "wide", [x], [y], [two]
+    )
+    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
+    version = models / "wide" / "1"
+    version.mkdir(parents=True)
+    (version / "model.onnx").write_bytes(made.SerializeToString())
+    np.savez(version / "samples.npz", x=np.ones((4, WIDE), dtype=np.float32))
+    (models / "wide/model.toml").write_text('executor = "ray"\n')
+    assert onnx.checker.check_model(made) is None
+
+
+def test_rows_and_answers_of_many_megabytes_go_to_replicas(
+    start_server: StartServer, tmp_path: Path, nodes: RayNodes
+) -> None:
+    write_wide(tmp_path / "models")
+    flags = (*FLAGS, "--ray-address", nodes.address, "--ray-max-replicas", "1")
+    running = start_server(tmp_path / "models", tmp_path / "state", *flags)
+    until(lambda: states(running).get("wide") == "healthy", 90, "it is on Ray")
+    rows = np.arange(50 * WIDE, dtype=np.float32).reshape(50, WIDE)
+    assert rows.nbytes > 4 * 1024 * 1024
+    binary = {"binary_data_size": rows.nbytes}
+    tensor = {"name": "x", "datatype": "FP32", "shape": list(rows.shape), "parameters": binary}
+    asked = {"inputs": [tensor], "parameters": {"binary_data_output": True}}
+    head, before = json.dumps(asked).encode(), ray_of(running)
+    headers = {**NO_CACHE, "Inference-Header-Content-Length": str(len(head))}
+    for _ in range(3):
+        status, content = raw(running.port, "/v2/models/wide/infer", head + rows.tobytes(), headers)
+        assert status == 200
+        assert content.endswith((2 * rows).tobytes())
+    after = ray_of(running)
+    assert after["sent"] - before["sent"] == 3
+    assert (after["retries"], after["fallbacks"]) == (before["retries"], before["fallbacks"])
+    running.stop()
 
 
 def test_the_rule_keeps_a_light_model_here_and_says_why(on_two: RunningServer) -> None:

@@ -10,16 +10,19 @@ from typing import Any
 import pytest
 
 pytest.importorskip("ray")
+import grpc
+from grpc.aio import AioRpcError, Metadata
 from ray.exceptions import RaySystemError
 from ray.serve.exceptions import BackPressureError
 
 from engine.executors.frames import Message, frame_of, read_frame
-from engine.executors.ray_bridge import Bridge
+from engine.executors.ray_bridge import MOST_BY_GRPC, Bridge
 from engine.executors.ray_serve import App, Apps
 
 CONFIG = {"prefix": "p", "retries": 2, "try_timeout_s": 0.05}
 RUN = {"op": "run", "id": 7, "app": "m", "outputs": ["y"]}
 TOO_LARGE = "x" * (16 * 1024 * 1024 + 1)
+BROKEN = AioRpcError(grpc.StatusCode.CANCELLED, Metadata(), Metadata(), "ended")
 
 
 class Response:
@@ -45,7 +48,12 @@ class Handle:
     def __init__(self, *answers: Message | Exception | None) -> None:
         self.responses = [Response(answer) for answer in answers]
         self.asked = 0
+        self.chosen: list[dict[str, Any]] = []
         self.run = self
+
+    def options(self, **chosen: Any) -> Handle:
+        self.chosen.append(chosen)
+        return self
 
     def remote(self, outputs: list[str], payload: bytes) -> Response:
         self.asked += 1
@@ -64,12 +72,12 @@ class Written:
     async def drain(self) -> None: ...
 
 
-def answer_of(handle: Handle) -> Message:
+def answer_of(handle: Handle, payload: bytes = b"") -> Message:
     """What the bridge says to one batch."""
     bridge = Bridge(None, CONFIG)  # type: ignore[arg-type]
     bridge._apps.connected["p-m"] = App("p-m", handle)
     bridge._writer = written = Written()  # type: ignore[assignment]
-    asyncio.run(bridge._answer((RUN, b"")))
+    asyncio.run(bridge._answer((RUN, payload)))
     written.stream.seek(0)
     answer = read_frame(written.stream)
     assert answer is not None
@@ -78,7 +86,9 @@ def answer_of(handle: Handle) -> Message:
 
 
 @pytest.mark.parametrize(
-    "error", [BackPressureError(1, 1), RaySystemError("gone")], ids=["full", "gone"]
+    "error",
+    [BackPressureError(1, 1), RaySystemError("gone"), BROKEN],
+    ids=["full", "gone", "broken off"],
 )
 def test_a_replica_that_is_full_or_gone_is_followed_by_another(error: Exception) -> None:
     handle = Handle(error, error, ({"run_ns": 1}, b"rows"))
@@ -86,7 +96,16 @@ def test_a_replica_that_is_full_or_gone_is_followed_by_another(error: Exception)
     assert (head["run_ns"], head["tries"], data) == (1, 3, b"rows")
     head, _ = answer_of(Handle(error, error, error))
     assert head["tries"] == 3
-    assert type(error).__name__ in head["lost"]
+    assert ("CANCELLED: ended" if error is BROKEN else type(error).__name__) in head["lost"]
+
+
+def test_more_rows_than_a_replica_takes_by_grpc_go_by_reference() -> None:
+    answer: Message = ({"run_ns": 1}, b"rows")
+    handle = Handle(answer, answer)
+    answer_of(handle, b"x" * MOST_BY_GRPC)
+    assert handle.chosen == []
+    answer_of(handle, b"x" * (MOST_BY_GRPC + 1))
+    assert handle.chosen == [{"_by_reference": True}]
 
 
 def test_a_batch_that_takes_too_long_is_not_tried_again() -> None:
