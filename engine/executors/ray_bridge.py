@@ -309,8 +309,7 @@ def main(arguments: list[str]) -> int:
         bridge = Bridge(connection, config)
         bridge.connect()
     except (Exception, SystemExit) as error:
-        words = f"{type(error).__name__}: {_first_line(error)}"
-        connection.sendall(frame_of({"op": "away", "why": words}))
+        connection.sendall(frame_of({"op": "away", "why": _words_of(error)}))
         return 1
     asyncio.run(bridge.serve())
     return 0
