@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 
 from bench.lab.outcome import surroundings
+from bench.processors import pinned
 from bench.scale import fit as fits
 from bench.scale import nets, node
 from bench.scale.fit import Fit, Point, SlotsFit
@@ -73,7 +74,7 @@ def measured(folder: Path, models: Path, times: Times, say: Say) -> dict[str, An
     both = f"{QUICK},{SLOW}"
     with ExitStack() as stack:
         first = stack.enter_context(node.node(folder, both, cores[:1], 1))
-        with node.pinned(cores[1:2]):
+        with pinned(cores[1:2]):
             for name, subject in subjects.items():
                 found["subjects"][name] = _curve(name, subject, first, times, say)
         beside = _copied(folder, "beside")

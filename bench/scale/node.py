@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.__main__ import ROOT
+from bench.processors import pinned
 from bench.serving import serving
 
 READY_WITHIN_S = 300.0
@@ -30,18 +31,6 @@ class Node:
 
     url: str
     pid: int
-
-
-@contextmanager
-def pinned(cores: Sequence[int] | None) -> Iterator[None]:
-    """What is started within may use these cores only; None is all there are."""
-    before = os.sched_getaffinity(0)
-    try:
-        if cores is not None:
-            os.sched_setaffinity(0, set(cores))
-        yield
-    finally:
-        os.sched_setaffinity(0, before)
 
 
 @contextmanager
