@@ -7,7 +7,8 @@ import struct
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
 
 import psutil
 
@@ -25,20 +26,24 @@ def pinned(cores: Sequence[int] | None) -> Iterator[None]:
 
 
 @contextmanager
-def kept_awake() -> Iterator[bool]:
-    """Idle processors look out for work within instead of being halted; yields whether they do.
+def kept_awake() -> Iterator[None]:
+    """Idle processors look out for work within, instead of being halted, where the system lets us.
 
-    Linux' PM QoS: nothing may take longer than 0 us to wake while the file is open. In a virtual
-    machine, to wake a halted processor is a call of the hypervisor, which the waker pays.
+    Linux' PM QoS: none may take longer than 0 us to wake while the file is open. Whether they do,
+    polled_s() tells.
     """
-    try:
-        held = open("/dev/cpu_dma_latency", "wb", buffering=0)  # noqa: SIM115
-    except OSError:
-        yield False
-        return
-    with held:
-        held.write(struct.pack("i", 0))
-        yield True
+    with ExitStack() as stack:
+        with suppress(OSError):
+            held = stack.enter_context(open("/dev/cpu_dma_latency", "wb", buffering=0))
+            held.write(struct.pack("i", 0))
+        yield
+
+
+def polled_s() -> float:
+    """How long processors have looked out for work while idle until now, added up."""
+    states = Path("/sys/devices/system/cpu").glob("cpu*/cpuidle/state*")
+    polling = [one for one in states if (one / "name").read_text() == "POLL\n"]
+    return sum(int((one / "time").read_text()) for one in polling) / 1e6
 
 
 class Processors:

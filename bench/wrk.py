@@ -13,12 +13,16 @@ import numpy as np
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """What wrk said of one window. failed: errors of the socket and statuses over 399."""
+    """What wrk said of one window. failed: errors of the socket and statuses over 399.
+
+    requests: all that were answered.
+    """
 
     requests_per_s: float
     p50_ms: float
     p99_ms: float
     failed: int
+    requests: int
 
 
 def body_of(rows: np.ndarray, name: str = "input") -> bytes:
@@ -71,14 +75,15 @@ def measure(
 def read_window(said: str) -> Window:
     """wrk's words as figures."""
     rate = re.search(r"Requests/sec:\s+([\d.]+)", said)
+    count = re.search(r"(\d+) requests in", said)
     result = re.search(r"RESULT ([\d.]+) ([\d.]+) (\d+)", said)
-    if rate is None:
+    if rate is None or count is None:
         raise RuntimeError(f"wrk said something else:\n{said}")
     if result is None:
         p50, p99 = (_ms(said, share) for share in ("50%", "99%"))
         failed = re.search(r"Non-2xx or 3xx responses: (\d+)", said)
-        return Window(float(rate[1]), p50, p99, int(failed[1]) if failed else 0)
-    return Window(float(rate[1]), float(result[1]), float(result[2]), int(result[3]))
+        return Window(float(rate[1]), p50, p99, int(failed[1]) if failed else 0, int(count[1]))
+    return Window(float(rate[1]), float(result[1]), float(result[2]), int(result[3]), int(count[1]))
 
 
 def _ms(said: str, share: str) -> float:
