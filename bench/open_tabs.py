@@ -168,8 +168,8 @@ def run(port: int, count: int, told: Connection[Any, Any]) -> None:
 def tabs(port: int, count: int) -> Iterator[Watch]:
     """That many in a child process; within a block of watch() they ask.
 
-    watch() yields a list that has the block's period afterwards. Raises EOFError where the
-    process has died, TimeoutError where it says nothing.
+    watch() yields a list that has the block's period afterwards. Raises EOFError or OSError where
+    the process has died, TimeoutError where it says nothing.
     """
     spawning = multiprocessing.get_context("spawn")
     ours, theirs = spawning.Pipe()
