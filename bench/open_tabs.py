@@ -34,7 +34,7 @@ ANSWERS_WITHIN_S = 60.0
 class Period(NamedTuple):
     """What tabs got while they were asking, once they had caught up.
 
-    late_ms: p99 of how long after their time they asked. seconds: by who had told them to ask.
+    late_ms: p99 of how long after their time they asked then. seconds: by who had told them to ask.
     """
 
     polls: int
@@ -62,14 +62,19 @@ class Tab:
     def __init__(self, port: int) -> None:
         self.socket = socket.create_connection(("127.0.0.1", port))
         self.due_s, self._port = 0.0, port
-        self._since, self._read, self._is_behind = 0, b"", True
+        self._since, self._read, self.is_behind = 0, b"", True
+        self._is_waiting = False
 
     def begin(self, first_s: float) -> None:
         """Ask from then on; the first answer brings what came meanwhile, and counts for nothing."""
-        self.due_s, self._is_behind = first_s, True
+        self.due_s, self.is_behind = first_s, True
 
     def ask(self) -> None:
+        """Ask, unless an answer is still to come: a tab has one request in flight."""
         self.due_s += 1.0
+        if self._is_waiting:
+            return
+        self._is_waiting = True
         line = f"GET /performance/live?since={self._since} HTTP/1.1\r\nhost: 127.0.0.1:{self._port}"
         self.socket.sendall(f"{line}\r\naccept-encoding: gzip, deflate\r\n\r\n".encode())
 
@@ -90,8 +95,9 @@ class Tab:
         length = int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
         if len(body) < length:
             return 0
-        size, counts = len(self._read), not self._is_behind
-        self._since, self._read, self._is_behind = seq_of(body), b"", False
+        size, counts = len(self._read), not self.is_behind
+        self._since, self._read = seq_of(body), b""
+        self.is_behind = self._is_waiting = False
         return size if counts else 0
 
 
@@ -126,7 +132,8 @@ class Tabs:
         if not self._asking:
             return None
         while (wait_s := self._asking[0].due_s - time.monotonic()) <= 0:
-            self._late_s.append(-wait_s)
+            if not self._asking[0].is_behind:
+                self._late_s.append(-wait_s)
             self._asking[0].ask()
             self._asking.rotate(-1)
         return wait_s
@@ -142,6 +149,8 @@ class Tabs:
     def _end(self) -> tuple[int, float, float]:
         self._asking.clear()
         counted = [size for size in self._sizes if size]
+        if not counted:
+            raise TimeoutError("no poll was answered")
         late_ms = 1e3 * float(np.percentile(self._late_s, 99))
         return len(counted), float(np.mean(counted)), late_ms
 

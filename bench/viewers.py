@@ -7,9 +7,10 @@ answered, and how late they were asked, is judged too. Then their cost alone: th
 and without them while nothing else is asked, in looks of 10 s that alternate.
 
 Two things of the machine would be taken for viewers' doing. Clients that come to share a processor
-with the event loop hold it up: they keep to one processor, the last. And a halted processor of a
-virtual machine is woken by a call of the hypervisor: idle processors are kept awake. The same
-windows with processors that may halt stand below, beside each other; they are not judged.
+with the event loop hold it up: they keep to one processor, the last, while servers may use all. And
+a halted processor of a virtual machine is woken by a call of the hypervisor: idle processors are
+kept awake. The same windows with processors that may halt stand below, beside each other; they are
+not judged.
 
 Medians are judged. Where the interval of the p99's ratio reaches beyond the bound, so is the direct
 cost: what one poll takes of the event loop's thread, since the requests of that turn wait for so
@@ -139,9 +140,9 @@ class Found:
 
     def ratio(self, mode: Mode, base: Mode, of: str) -> tuple[float, float, float]:
         """Median of the paired ratios of a figure of Seen, and its 95 % interval."""
-        return ratio_interval(self.all(mode, of), self.all(base, of))
+        return ratio_interval(self.figures(mode, of), self.figures(base, of))
 
-    def all(self, mode: Mode, of: str) -> list[float]:
+    def figures(self, mode: Mode, of: str) -> list[float]:
         return [getattr(one, of) for one in self.seen[mode]]
 
 
@@ -172,7 +173,8 @@ def measured(models: Path, folder: Path, rounds: int, seconds: float) -> Found:
                 if window.failed:
                     raise RuntimeError(f"{mode.name}: {window.failed} requests failed")
                 found.seen[mode].append(Seen(window, took_us / window.requests, polled / seconds))
-                found.periods.get(mode, []).extend(said)
+                if mode in found.periods:
+                    found.periods[mode] += said
         with kept_awake():
             found.costs = cost_alone(pid, watches["here"], 10.0)
     return found
@@ -191,7 +193,7 @@ def main() -> int:
 
 
 def show(found: Found) -> None:
-    """Print the table and what viewers were given."""
+    """Print the table and the looks."""
     print(
         "| viewers | requests/s | ratio, 95 % | p99, ms | ratio, 95 % | CPU a request, us "
         "| ratio, 95 % | beside |"
@@ -200,16 +202,15 @@ def show(found: Found) -> None:
     for mode, base in BESIDE.items():
         cells = [mode.name]
         for of, form in (("rate", ",.0f"), ("p99_ms", ".2f"), ("cpu_us", ".2f")):
-            cells.append(format(np.median(found.all(mode, of)), form))
+            cells.append(format(np.median(found.figures(mode, of)), form))
             cells.append("{:.3f} ({:.3f} to {:.3f})".format(*found.ratio(mode, base, of)))
         print(f"| {' | '.join(cells)} | {base.name} |")
-    awake, halted = (float(np.median(found.all(mode, "polled"))) for mode in (NONE, HALTED))
-    print(f"\nidle processors polled for {awake:.2f} s a second; where they halt, {halted:.2f} s")
-    own = found.ratio(HERE, ELSEWHERE, "p99_ms")
-    print("p99 beside that with another server's: {:.3f} ({:.3f} to {:.3f})".format(*own))
-    for name, looks in zip(
-        ("the server", "its event loop"), zip(*found.costs, strict=True), strict=True
-    ):
+    print("\np99 beside that with another server's viewers:")
+    for mode, base in ((HERE, ELSEWHERE), (HALTED_HERE, HALTED_ELSEWHERE)):
+        own = found.ratio(mode, base, "p99_ms")
+        print("{}: {:.3f} ({:.3f} to {:.3f})".format(mode.name, *own))
+    for place, name in enumerate(("the server", "its event loop")):
+        looks = [cost[place] for cost in found.costs]
         listed = ", ".join(f"{one:.0f}" for one in looks)
         print(f"a viewer-second costs {name} {np.median(looks):.0f} us of CPU (looks: {listed})")
 
@@ -218,28 +219,29 @@ def judge(found: Found) -> int:
     """Print what holds; 0 where all does."""
     cost_us, loop_us = np.median(found.costs, axis=0).tolist()
     rate, p99 = (found.ratio(HERE, NONE, of) for of in ("rate", "p99_ms"))
+    size = float(np.mean([one.mean_bytes for one in found.periods[HERE]]))
     holds = {
-        f"throughput is at least {LEAST_RATE:.0%}": rate[0] >= LEAST_RATE,
-        f"the p99 is moved by at most {MOST_P99 - 1:.0%}": p99[0] <= MOST_P99,
-        f"a viewer-second costs at most {MOST_US:.0f} us": cost_us <= MOST_US,
+        f"throughput: {rate[0]:.3f} of it, at least {LEAST_RATE}": rate[0] >= LEAST_RATE,
+        f"p99: {p99[0]:.3f} of it, at most {MOST_P99}": p99[0] <= MOST_P99,
+        f"a viewer-second: {cost_us:.0f} us, at most {MOST_US:.0f}": cost_us <= MOST_US,
+        f"an answer: {size:.0f} bytes, less than {MOST_BYTES}": size < MOST_BYTES,
     }
     if p99[2] > MOST_P99:
-        longer = loop_us / 1e3 / float(np.median(found.all(NONE, "p99_ms")))
-        what = f"not certain by the interval; a poll makes a turn longer by {longer:.1%} of the p99"
-        holds[what] = longer <= MOST_P99 - 1
-    for mode, periods in found.periods.items():
-        polls, sizes, late_ms, seconds = np.array(periods).T
-        share, size, late = (
-            polls.sum() / (VIEWERS * seconds.sum()),
-            sizes.mean(),
-            np.median(late_ms),
-        )
+        longer = loop_us / 1e3 / float(np.median(found.figures(NONE, "p99_ms")))
         what = (
-            f"{mode.name}: {share:.1%} of one poll a second each answered, asked {late:.1f} ms late"
+            f"its interval is wider: a poll makes a turn longer by {longer:.1%} of it, as bounded"
         )
-        holds[f"{what} at p99, {size:.0f} bytes an answer"] = (
-            share >= LEAST_POLLS and late <= MOST_LATE_MS and size < MOST_BYTES
-        )
+        holds[what] = longer <= MOST_P99 - 1
+    awake, halted = (float(np.median(found.figures(mode, "polled"))) for mode in (NONE, HALTED))
+    what = f"idle processors kept awake polled {awake:.2f} s a second, others {halted:.2f}"
+    holds[what] = awake > 2 * halted
+    for mode, periods in found.periods.items():
+        polls, _, late_ms, seconds = np.array(periods).T
+        share, late = polls.sum() / (VIEWERS * seconds.sum()), np.percentile(late_ms, 95)
+        what = f"{mode.name}: {share:.1%} of a poll a second answered, at least {LEAST_POLLS:.0%}"
+        holds[what] = share >= LEAST_POLLS
+        what = f"{mode.name}: asked {late:.1f} ms late, at most {MOST_LATE_MS:.0f}"
+        holds[what] = late <= MOST_LATE_MS
     print()
     for what, does in holds.items():
         print(f"{'yes' if does else 'NO'}: {what}")

@@ -242,7 +242,7 @@ def test_names_stay_text_and_break_nothing(page: Any, live_server: RunningServer
     assert dialogs == []
 
 
-def test_five_thousand_frames_are_redrawn_within_a_frame(
+def test_five_thousand_frames_can_be_redrawn_within_a_frame(
     page: Any, live_server: RunningServer
 ) -> None:
     lines = []
