@@ -176,8 +176,15 @@
     poll();
   }
 
+  /* Dash notes every tick for an undo that no page offers, and copies all of them at the next. */
+  function forgetTicks() {
+    const store = window.store;
+    if (store) store.getState().history.past.length = 0;
+  }
+
   function tick() {
     ticks += 1;
+    forgetTicks();
     if (pyrometer.router.current() && ticks >= pyrometer.time.live()) poll();
     return window.dash_clientside.no_update;
   }

@@ -113,6 +113,13 @@ def watch(tab: Tab, page: Any, seconds: float, every_s: float, what: str) -> lis
     return found
 
 
+def by_minute(readings: list[float], every_s: float) -> str:
+    """Medians of each minute: they tell a buffer that fills from a step and from a slope."""
+    count = max(1, round(60 / every_s))
+    minutes = [readings[first : first + count] for first in range(0, len(readings), count)]
+    return " ".join(f"{np.median(one):.2f}" for one in minutes)
+
+
 def soak(models: Path, minutes: float, away_s: float) -> int:
     from playwright.sync_api import sync_playwright
 
@@ -150,6 +157,7 @@ def soak(models: Path, minutes: float, away_s: float) -> int:
     growth = float(end / base - 1)
     full = after[-len(after) // 3 :]
     slope, _, low, high = theilslopes(full, np.arange(len(full)) * every_s / 3600)
+    print(f"MB by the minute: {by_minute(before, every_s)}; again {by_minute(after, every_s)}")
     print(f"with the buffer full: {slope:+.2f} MB an hour ({low:+.2f} to {high:+.2f}, 95 %)")
     said = {"minutes": minutes, "heap_mb": [round(float(base), 2), round(float(end), 2)]}
     print(json.dumps(said | {"growth_percent": round(100 * growth, 1), "elements": nodes}))

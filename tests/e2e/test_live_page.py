@@ -58,6 +58,14 @@ def test_the_first_figures_do_not_wait_for_plotly(browser: Any, live_server: Run
     context.close()
 
 
+def test_ticks_leave_nothing_behind(page: Any) -> None:
+    ticks = "window.store.getState().layout && window.store.getState().history.present.props"
+    page.wait_for_function(f"({ticks} || {{}}).n_intervals > 0")
+    first = page.evaluate(f"({ticks}).n_intervals")
+    page.wait_for_function(f"({ticks}).n_intervals > {first + 3}")
+    assert page.evaluate("window.store.getState().history.past.length") <= 1
+
+
 def test_warm_up_loads_a_cold_model(page: Any, live_server: RunningServer) -> None:
     row = page.locator("#models-body tr[data-model=digits]")
     assert row.get_attribute("data-state") == "cold"
