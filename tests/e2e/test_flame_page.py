@@ -11,6 +11,7 @@ import pytest
 from tests.conftest import RunningServer
 from tests.e2e.flame import CHART, NOW, crumbs, drawn, imported, picture, press_box, show
 from tests.e2e.test_live_page import send_load
+from tests.waiting import until
 
 pytestmark = pytest.mark.browser
 OPENS_ITSELF = True
@@ -242,7 +243,7 @@ def test_names_stay_text_and_break_nothing(page: Any, live_server: RunningServer
     assert dialogs == []
 
 
-def test_five_thousand_frames_can_be_redrawn_within_a_frame(
+def test_five_thousand_frames_are_redrawn_within_a_frame(
     page: Any, live_server: RunningServer
 ) -> None:
     lines = []
@@ -252,21 +253,27 @@ def test_five_thousand_frames_can_be_redrawn_within_a_frame(
     many = imported(live_server, "many", "".join(lines))
     page.set_viewport_size({"width": 2560, "height": 1440})
     show(page, live_server, f"capture={many}")
-    # The fastest of thirty: what else the machine does is not the drawing's.
-    size, draw_ms = page.evaluate("""async () => {
-        const chart = pyrometer.flame.page.panel().charts()[0];
-        const pen = chart.canvas.getContext('2d');
-        const times = [];
-        for (let turn = 0; turn < 30; turn += 1) {
-            const began = performance.now();
-            chart.draw();
-            pen.getImageData(0, 0, 1, 1);
-            times.push(performance.now() - began);
-        }
-        return [chart.model.size, Math.min(...times)];
-    }""")
-    assert size > 4900
-    assert draw_ms < 16
+    chart = "pyrometer.flame.page.panel().charts()[0]"
+    assert page.evaluate(f"{chart}.model.size") > 4900
+
+    def median_ms() -> float:
+        return float(
+            page.evaluate(f"""async () => {{
+                const chart = {chart};
+                const pen = chart.canvas.getContext('2d');
+                const times = [];
+                for (let turn = 0; turn < 30; turn += 1) {{
+                    const began = performance.now();
+                    chart.draw();
+                    pen.getImageData(0, 0, 1, 1);
+                    times.push(performance.now() - began);
+                }}
+                return times.sort((one, other) => one - other)[15];
+            }}""")
+        )
+
+    # Again while something else has the processors: that is not the drawing's.
+    until(lambda: median_ms() < 16, 30, "redrawing 5,000 frames within one")
 
 
 def test_a_phone_has_the_table_below_and_no_sideways_scroll(
