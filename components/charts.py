@@ -117,6 +117,7 @@ def time_figure(
         "separatethousands": True,
         "zeroline": False,
         "exponentformat": "none",
+        "ticklabeloverflow": "allow",
     }
     return {"data": areas + _before(spec, theme) + lines, "layout": layout}
 
@@ -150,7 +151,11 @@ def cores_figure(spec: ChartSpec, theme: Theme = "dark") -> Figure:
 
 
 def _layout(spec: ChartSpec, theme: Theme) -> dict[str, Any]:
-    """What every chart over time shares; the y axis is its own."""
+    """What every chart over time shares; the y axis is its own.
+
+    Labels stay level and within MARGIN: to turn or hide them Plotly would measure each wherever
+    it has moved to, twice a tick, and keep the boxes.
+    """
     return {
         "template": template(theme),
         "height": spec.height_px,
@@ -165,6 +170,8 @@ def _layout(spec: ChartSpec, theme: Theme) -> dict[str, Any]:
             "showgrid": False,
             "ticks": "",
             "ticklabelstandoff": 6,
+            "tickangle": 0,
+            "ticklabeloverflow": "allow",
             "tickformatstops": [
                 {"dtickrange": [None, 59_999], "value": "%H:%M:%S"},
                 {"dtickrange": [60_000, 43_199_999], "value": "%H:%M"},

@@ -66,6 +66,27 @@ def test_ticks_leave_nothing_behind(page: Any) -> None:
     assert page.evaluate("window.store.getState().history.past.length") <= 1
 
 
+def test_a_label_that_moves_on_is_not_measured_again(page: Any) -> None:
+    """Plotly keeps the box of every text it measures, by the place it had."""
+    page.wait_for_selector("#graph-latency .xtick text")
+    measured = page.evaluate(
+        """async () => {
+          const label = () => document.querySelector("#graph-latency .xtick text");
+          const texts = [];
+          const watch = new MutationObserver((changes) => {
+            for (const change of changes)
+              for (const node of change.addedNodes) texts.push(node.textContent);
+          });
+          watch.observe(document.getElementById("js-plotly-tester"), { childList: true });
+          const place = label().getAttribute("transform");
+          await new Promise((next) => setTimeout(next, 6000));
+          return { texts, moved: label().getAttribute("transform") !== place };
+        }"""
+    )
+    assert measured["moved"]
+    assert not [text for text in measured["texts"] if ":" in text]
+
+
 def test_warm_up_loads_a_cold_model(page: Any, live_server: RunningServer) -> None:
     row = page.locator("#models-body tr[data-model=digits]")
     assert row.get_attribute("data-state") == "cold"
