@@ -241,6 +241,13 @@
     });
   }
 
+  /* The captures' names came after the samples. */
+  function named(now) {
+    if (byId("flame-page").dataset.state === "empty") return empty(now);
+    panel.against = flame.state.against(now, answer);
+    return asOf(now);
+  }
+
   function enter(now) {
     if (adopt(now)) now = params();
     if (flame.state.address(now) !== asked) answer = null;
@@ -248,7 +255,7 @@
     flame.captures.look().then(() => {
       if (!shown()) return;
       flame.controls.show(params(), answer, flame.captures.held.captures);
-      if (answer && byId("flame-page").dataset.state === "empty") empty(params());
+      if (answer) named(params());
     }).catch(() => null); // the list stays empty; the samples tell what is wrong
     if (!under || asked !== flame.state.address(now)) load();
   }

@@ -14,6 +14,7 @@ import pytest
 from app.console import PAGES
 from tests.conftest import ROOT, RunningServer, free_port
 from tests.contract.http import call
+from tests.e2e.conftest import close
 from tests.e2e.proxy import Proxy
 from tests.packages import npm_package
 from tests.waiting import until
@@ -84,7 +85,7 @@ def tab(browser: Any) -> Iterator[Any]:
     page.on("pageerror", lambda error: problems.append(str(error)))
     page.on("console", lambda said: problems.append(said.text) if said.type == "error" else None)
     yield page
-    context.close()
+    close(context)
     assert problems == []
 
 

@@ -13,6 +13,7 @@ import pytest
 from tests.conftest import RunningServer, StartServer
 from tests.contract.http import call
 from tests.e2e.callers import Callers
+from tests.e2e.conftest import close
 from tests.e2e.test_every_page import AXE, AXE_SHA512, FOUND, STANDARD
 from tests.packages import npm_package
 from tests.waiting import until
@@ -76,7 +77,7 @@ def tab(browser: Any, clean: RunningServer) -> Iterator[Any]:
     errors: list[str] = []
     tab.on("pageerror", lambda error: errors.append(str(error)))
     yield tab
-    context.close()
+    close(context)
     assert errors == []
 
 
@@ -213,15 +214,20 @@ def test_from_the_form_to_a_verdict_a_promotion_and_its_undo(
 def test_a_guard_rail_that_stops_it_is_shown(
     tab: Any, lab: RunningServer, callers: Callers
 ) -> None:
-    """Probabilities of two forms differ a little: with no tolerance at all, in every row."""
+    """Single and double precision differ a little: with no tolerance at all, in most rows."""
+    forms = {
+        "control": UNCACHED | {"backend": "scikit-learn"},
+        "candidates": [{"name": "single", "backend": "onnxruntime-f32", "caches": "off"}],
+    }
     guards = {"p99": None, "disagreement": {"limit": 0.001, "least": 10, "tolerance": 0}}
     planned = {"kind": "planned", "requests": 100_000}
-    made = create(lab, name="not the same", guards=guards, analysis=planned, fraction=1)
+    made = create(lab, name="not the same", guards=guards, analysis=planned, fraction=1, **forms)
     shown(tab, lab)
     says(tab, "Hidden until each variant has answered 100,000 requests")
     callers.send(lambda: about(lab, made["id"])["state"] != "running", 60)
     says(
-        tab, "plain was stopped by the guard rail on answers that differ; control answers everybody"
+        tab,
+        "single was stopped by the guard rail on answers that differ; control answers everybody",
     )
     assert tab.get_attribute("#experiments-headline", "data-status") == "critical"
     stopped = tab.locator("#experiments-guards-body tr[data-state=stopped]")

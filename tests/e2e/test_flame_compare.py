@@ -47,6 +47,20 @@ def test_a_comparison_shows_what_grew_and_what_shrank(
     assert row.locator(".col-grown").inner_text() == "-60.0"
 
 
+def test_a_captures_name_may_come_after_its_samples(
+    page: Any, live_server: RunningServer, now: str, before: str
+) -> None:
+    held: list[Any] = []
+    page.route("**/performance/profile", lambda route: held.append(route))
+    show(page, live_server, f"capture={now}&against_capture={before}")
+    as_of = page.locator("#flame-asof")
+    assert before in as_of.inner_text()
+    held[0].continue_()
+    as_of.locator("text=compared with before").wait_for(timeout=10_000)
+    press_box(page, 0.1, 2)
+    assert "before: 20.0 %" in page.locator("#flame-panel .flame-readout").inner_text()
+
+
 def test_widths_may_be_those_of_before(
     page: Any, live_server: RunningServer, now: str, before: str
 ) -> None:
