@@ -11,6 +11,7 @@ import pytest
 
 from tests.conftest import RunningServer, StartServer, free_port
 from tests.contract.http import call
+from tests.e2e.conftest import close
 from tests.e2e.test_live_page import send_load
 from tests.waiting import until
 
@@ -127,8 +128,7 @@ def fleet(browser: Any, watched: RunningServer) -> Iterator[Any]:
     page.goto(f"{watched.url}/fleet")
     page.wait_for_selector("#fleet-page[data-state=shown]", timeout=60_000)
     yield page
-    page.unroute_all(behavior="ignoreErrors")
-    context.close()
+    close(context)
     assert errors == []
 
 

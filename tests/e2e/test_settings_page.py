@@ -10,6 +10,7 @@ import pytest
 
 from tests.conftest import RunningServer, StartServer
 from tests.contract.http import call
+from tests.e2e.conftest import close
 from tests.unit.test_settings_sources import PARTS, SECRETS
 from tests.waiting import until
 
@@ -41,7 +42,7 @@ def settings(browser: Any, secretive: RunningServer) -> Iterator[Any]:
     page.goto(f"{secretive.url}/settings")
     page.wait_for_selector("#settings-page[data-state=shown]")
     yield page
-    context.close()
+    close(context)
     assert errors == []
 
 
